@@ -6,7 +6,9 @@
 use std::time::Duration;
 
 use super::Settings;
+use super::rehearsal::Rehearsal;
 use crate::diag::{Code, Diagnostic};
+use crate::exec::rehearsal::Tried;
 use crate::exec::{job, persist, steps};
 use crate::facts::change::ChangeSet;
 use crate::facts::compare::persist_diff::UnpersistedFiles;
@@ -16,8 +18,8 @@ use crate::name::{Module, NodeName};
 use crate::plan::{ExecutionEngine, Plan, WindowPolicy};
 use crate::rules::node_view::NodeView;
 use crate::rules::{
-    AppEnvChange, Change, Ruleset, children, configuration, effects, lints, merge, resolve,
-    shared_records, toolchain,
+    AppEnvChange, Change, Ruleset, StateForm, children, configuration, effects, lints, merge,
+    resolve, shared_records, toolchain,
 };
 use crate::script::lower::Script;
 use crate::script::{check, high, insert, lower, precompute, release_handler, removed};
@@ -113,6 +115,24 @@ impl Upgrade {
     pub fn has_steps(&self) -> bool {
         let rules = &self.rules;
         !self.script.is_empty() || !rules.env.is_empty() || !rules.moves.is_empty()
+    }
+}
+
+impl Upgrade {
+    /// Keeps what a rehearsal right before the run has tried: for how long the processes of a window are suspended does
+    /// not have to hold a second trial.
+    #[doc(hidden)]
+    pub fn rehearsed(&mut self, done: &Rehearsal) {
+        let handlers = &self.rules.precomputed.modules;
+        // Of a manager of event handlers one was tried.
+        let all = |tried: &&Tried| {
+            !tried.kept
+                && tried.converted + tried.dead == tried.processes
+                && tried.untried == 0
+                && handlers.get(&tried.module) != Some(&StateForm::Handler)
+        };
+        let modules = done.tried.iter().filter(all);
+        self.rules.precomputed.rehearsed = modules.map(|tried| tried.module.clone()).collect();
     }
 }
 

@@ -129,6 +129,7 @@ pub fn job(
         key("loops", Term::binary(LOOPS.trim_end())),
         key("steps", steps_term(steps)),
         key("twins", twins_term(rules)),
+        key("rehearsed", rehearsed_term(rules)),
         key("back", rollback_steps::term(ways)),
         key("suspend_timeout", millis(SUSPEND_TIMEOUT)),
         key(
@@ -263,6 +264,11 @@ fn twins_term(rules: &Ruleset) -> Term {
         ])
     };
     Term::list(rules.precomputed.twins.iter().map(twin))
+}
+
+fn rehearsed_term(rules: &Ruleset) -> Term {
+    let modules = rules.precomputed.rehearsed.iter();
+    Term::list(modules.map(|module| Term::atom(module.as_str())))
 }
 
 fn watcher_term(watcher: Option<Pid>) -> Term {

@@ -27,7 +27,7 @@ pub mod states;
 pub mod toolchain;
 mod unresolved;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -223,6 +223,9 @@ pub struct Precomputed {
     pub modules: BTreeMap<Module, StateForm>,
     /// What computes: the new versions of these, and of the modules that their conversions call.
     pub twins: Vec<Twin>,
+    /// Modules whose conversions have returned for all processes in a rehearsal a moment ago: those are not tried on
+    /// copies again.
+    pub rehearsed: BTreeSet<Module>,
 }
 
 /// Everything decided: the input of the script.

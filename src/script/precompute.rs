@@ -55,7 +55,11 @@ pub fn precomputed(changes: &ChangeSet, rules: &Ruleset, script: &Script, otp: u
         true => Vec::new(),
         false => made,
     };
-    Precomputed { modules, twins }
+    Precomputed {
+        modules,
+        twins,
+        rehearsed: BTreeSet::new(),
+    }
 }
 
 /// From each suspension to the last resume behind it.

@@ -6,7 +6,8 @@
                       interpreted/1, wait/2, boot_fast/1, settle_until_gone/0, flush/0, spin/1, suspended/0, until_finished/1]).
 
 tests() -> [computed_servers, computed_fails_for_one, computed_statem, computed_mode, computed_event, computed_special, computed_fun, computed_constants,
-            computed_endless, computed_memory, computed_hanging, computed_undone, computed_resumed, computed_born, computed_wrapped, computed_without_twins,
+            computed_dies, computed_other_code, computed_two_handlers, computed_supervisor, computed_huge, computed_by_name, computed_rehearsed,
+            computed_last_resort, computed_endless, computed_memory, computed_hanging, computed_undone, computed_resumed, computed_born, computed_wrapped, computed_without_twins,
             computed_executor_killed, computed_guardian_killed, computed_all_killed, computed_forward, computed_interpreted].
 
 twin(M) -> list_to_atom(atom_to_list(M) ++ "@updo").
@@ -192,6 +193,160 @@ computed_constants() ->
     true = Heap() - Before < 300 * 2 * 30000,
     no_traces(t_pk, Ps).
 
+%% It dies when its new state lies in its dictionary: it counts as dead, the others are converted.
+computed_dies() ->
+    All = servers(t_pd, ""),
+    [P | Ps] = begun(t_pd, 5, All),
+    [A, B | More] = steps([All]),
+    {new, _, Es} = upgrade((with_twins([All]))#{steps := [A, B, {9, {apply, {erlang, exit, [P, kill]}}} | More]}),
+    [#{processes := 5, dead := 0}] = step(2, Es),
+    [#{dead := 1}] = step(4, Es),
+    [{2, I, {"1.0", extra}} = ask(Q) || {I, Q} <- lists:zip([2, 3, 4, 5], Ps)],
+    no_traces(t_pd, Ps).
+
+%% Another person loads something between the two: that is found at the switch, and nothing is switched.
+computed_other_code() ->
+    All = servers(t_pc2, ""),
+    Ps = begun(t_pc2, 5, All),
+    {_, Other} = compile("-module(t_pc2). -export([handle_call/3]). handle_call(_,_,S) -> {reply,S,S}."),
+    [A, B | More] = steps([All]),
+    Load = {9, {apply, {code, load_binary, [t_pc2, "other", Other]}}},
+    {old, #{reason := Reason}, Es} = upgrade((with_twins([All]))#{steps := [A, B, Load | More]}),
+    true = element(1, Reason) =/= conversion_failed,
+    [] = step(3, Es),
+    [{1, I} = ask(P) || {I, P} <- lists:zip([1, 2, 3, 4, 5], Ps)],
+    true = erlang:get_module_info(t_pc2, md5) =:= agent_tests:md5({t_pc2, Other}),
+    no_traces(t_pc2, Ps),
+    clean(),
+    %% And of another twin: what is computed is nothing that could not be computed again.
+    load(element(2, All)),
+    Drop = {9, {apply, {code, delete, [twin(t_pc2)]}}},
+    {new, _, _} = upgrade((with_twins([All]))#{steps := [A, B, Drop | More]}),
+    [{2, I, {"1.0", extra}} = ask(P) || {I, P} <- lists:zip([1, 2, 3, 4, 5], Ps)],
+    no_traces(t_pc2, Ps).
+
+%% Handlers of two modules in one manager: each has its own, and what fails in one is forgotten in both.
+computed_two_handlers() ->
+    All = fun(M, C) -> {handler(M, 2, C), handler(M, 1, "{ok,S}"), handler(twin(M), 2, C), event} end,
+    [load(element(2, All(M, "{ok,S}"))) || M <- [t_ph1, t_ph2]],
+    {ok, P} = gen_event:start(),
+    [ok = gen_event:add_handler(P, H, A) || {H, A} <- [{t_ph1, one}, {t_ph2, two}, {{t_ph2, x}, three}]],
+    Asked = fun() -> [gen_event:call(P, H, x) || H <- [t_ph1, t_ph2, {t_ph2, x}]] end,
+    Good = "{ok,{S,V,E}}",
+    Job = fun(Bad) -> with_twins([All(t_ph1, Good), All(t_ph2, Bad)], #{handlers => [t_ph1, t_ph2]}) end,
+    {old, #{reason := {conversion_failed, #{module := t_ph2, pid := P}}}, _} = upgrade(Job("case S of three -> error({no,V,E}); _ -> {ok,S} end")),
+    [{1, one}, {1, two}, {1, three}] = Asked(),
+    [no_traces(M, [P]) || M <- [t_ph1, t_ph2]],
+    clean(),
+    {new, _, _} = upgrade(Job(Good)),
+    [{2, {one, 1, extra}}, {2, {two, 1, extra}}, {2, {three, 1, extra}}] = Asked(),
+    [no_traces(M, [P]) || M <- [t_ph1, t_ph2]],
+    exit(P, kill).
+
+%% A supervisor's new init/1 is run after the switch only, and once.
+computed_supervisor() ->
+    Sup = fun(N) -> compile(io_lib:format("-module(t_psup). -vsn(~b). -behaviour(supervisor). -export([init/1]). init([]) -> "
+                                          "ets:update_counter(t_pruns,~b,1,{~b,0}), {ok,{#{intensity=>~b},[]}}.", [N, N, N, N])) end,
+    Owner = spawn(fun() -> ets:new(t_pruns, [named_table, public]), receive stop -> ok end end),
+    wait(fun() -> ets:info(t_pruns, size) =:= 0 end, table),
+    load(Sup(1)),
+    {ok, S} = supervisor:start_link(t_psup, []),
+    unlink(S),
+    Runs = fun() -> lists:sort(ets:tab2list(t_pruns)) end,
+    With = fun(All) ->
+        #{modules := Ms, steps := [{1, {suspend, _}}, B, {3, {load, L}}, {4, {code_change, up, C}}, {5, {resume, R}}]} = Job =
+            with_twins([All], #{supervisors => [t_psup]}),
+        Job#{modules := [module(Sup(2), Sup(1)) | Ms],
+             steps := [{1, {suspend, [[{t_psup, default}, {t_pw, default}]]}}, B, {3, {load, [t_psup | L]}},
+                       {4, {code_change, up, [{t_psup, {advanced, []}} | C]}}, {5, {resume, [t_psup | R]}}]}
+    end,
+    Bad = servers(t_pw, "code_change(_,{1,3},_) -> {error,no};"),
+    Ps = begun(t_pw, 5, Bad),
+    {old, #{reason := {conversion_failed, #{module := t_pw}}}, _} = upgrade(With(Bad)),
+    [{1, 1}] = Runs(),
+    is_old(t_pw, Bad, Ps),
+    clean(),
+    {new, _, _} = upgrade(With(servers(t_pw, ""))),
+    [{1, 1}, {2, 1}] = Runs(),
+    no_traces(t_pw, [S | Ps]),
+    exit(S, kill), exit(Owner, kill).
+
+%% 50 MB: in place, without a copy of it.
+computed_huge() ->
+    Convert = fun(Bad) -> servers(t_pg, "code_change(_,{1,[H|_]=L},_) -> case H of " ++ Bad ++ " -> error(no); _ -> {ok,{2,L,big}} end;") end,
+    load(element(2, Convert("none"))),
+    Ps = [start(t_pg, lists:seq(I, 3000000 + I)) || I <- [1, 2]],
+    Heads = fun() -> [begin S = ask(P), {element(1, S), hd(element(2, S))} end || P <- Ps] end,
+    W = watched(element(2, Convert("none"))),
+    {old, #{reason := {conversion_failed, _}}, _} = upgrade(with_twins([Convert("2")])),
+    unchanged(W),
+    [{1, 1}, {1, 2}] = Heads(),
+    no_traces(t_pg, Ps),
+    clean(),
+    {new, _, _} = upgrade(with_twins([Convert("none")])),
+    [{2, 1}, {2, 2}] = Heads(),
+    no_traces(t_pg, Ps),
+    [exit(P, kill) || P <- Ps].
+
+%% By a name that is data a conversion comes to the running version. What that raises is no failure: it is converted after the switch.
+computed_by_name() ->
+    Made = "made(X) -> {2,X,made}.",
+    V = fun(M, N, C, More) ->
+            compile(io_lib:format("-module(~s). -vsn(\"~b.0\"). -behaviour(gen_server). -export([init/1,handle_call/3,handle_cast/2,code_change/3,made/1]). "
+                                  "init(X) -> {ok,{~b,X}}. handle_call(_,_,S) -> {reply,S,S}. handle_cast(_,S) -> {noreply,S}. code_change(_,S,_) -> ~s. ~s",
+                                  [M, N, N, C, More]))
+        end,
+    C = "{1,X} = S, M = persistent_term:get(t_pname), {ok, M:made(X)}",
+    persistent_term:put(t_pname, t_pn2),
+    All = {V(t_pn2, 2, C, Made), V(t_pn2, 1, "{ok,S}", "made(X) -> error({old,X})."), V(t_pn2@updo, 2, C, Made), server},
+    load(element(2, All)),
+    Ps = [begin {ok, P} = gen_server:start(t_pn2, X, []), P end || X <- [1, 2, 3]],
+    %% Without a way back it has to count as one.
+    {old, #{reason := {conversion_failed, _}}, _} = upgrade(with_twins([All], #{undo => none})),
+    [{1, 1}, {1, 2}, {1, 3}] = [gen_server:call(P, x) || P <- Ps],
+    no_traces(t_pn2, Ps),
+    clean(),
+    {new, _, _} = upgrade(with_twins([All])),
+    [{2, 1, made}, {2, 2, made}, {2, 3, made}] = [gen_server:call(P, x) || P <- Ps],
+    no_traces(t_pn2, Ps),
+    persistent_term:erase(t_pname).
+
+%% What was rehearsed is not tried on copies again: each conversion runs once.
+computed_rehearsed() ->
+    [begin
+        Owner = spawn(fun() -> ets:new(t_pcount, [named_table, public]), receive stop -> ok end end),
+        wait(fun() -> ets:info(t_pcount, size) =:= 0 end, table),
+        All = servers(t_pq, "code_change(_,{1,X},_) -> ets:update_counter(t_pcount,X,1,{X,0}), {ok,{2,X,done}};"),
+        Ps = begun(t_pq, 3, All),
+        {new, _, _} = upgrade(with_twins([All], #{rehearsed => Rehearsed})),
+        Count = lists:duplicate(3, N),
+        Count = [ets:lookup_element(t_pcount, X, 2) || X <- [1, 2, 3]],
+        no_traces(t_pq, Ps),
+        clean(),
+        [exit(P, kill) || P <- [Owner | Ps]],
+        wait(fun() -> ets:info(t_pcount) =:= undefined end, table)
+     end || {Rehearsed, N} <- [{[t_pq], 1}, {[], 2}]].
+
+%% Executors die as fast as they are made: all are resumed, and what was computed is forgotten.
+computed_last_resort() ->
+    All = servers(t_plr, "code_change(_,{1,2},_) -> timer:sleep(3000), {ok,{2,2}};"),
+    Ps = begun(t_plr, 4, All),
+    {ok, G} = boot_fast(with_twins([All])),
+    receive {updo, _, _, {step_started, 2}} -> ok after 5000 -> error(no_step) end,
+    wait(fun() -> [] =/= lists:append([keys(P) || P <- Ps]) end, computed),
+    Me = self(),
+    Kill = spawn(fun K() ->
+        case process_info(G, monitors) of {_, Ms} -> [exit(P, kill) || {process, P} <- Ms, P =/= Me]; undefined -> ok end,
+        K()
+    end),
+    {Outcome, _, _} = until_finished([]),
+    exit(Kill, kill),
+    old = Outcome,
+    settle_until_gone(),
+    wait(fun() -> suspended() =:= [] end, resumed),
+    [{1, I} = ask(P) || {I, P} <- lists:zip([1, 2, 3, 4], Ps)],
+    no_traces(t_plr, Ps).
+
 %% The conversion runs on a copy first: its process is not lost.
 computed_endless() ->
     All = servers(t_pl, "code_change(V,{1,30},E) -> code_change(V,{1,30},E);"),
@@ -352,7 +507,7 @@ computed_all_killed() ->
     All = servers(t_pka, ""),
     [begin
         Ps = begun(t_pka, 200, All),
-        Slow = servers(t_pka, "code_change(_,{1,X},_) -> timer:sleep(5), {ok,{2,X,slow}};"),
+        Slow = servers(t_pka, "code_change(_,{1,X},_) -> timer:sleep(20), {ok,{2,X,slow}};"),
         {ok, G} = boot_fast(with_twins([Slow])),
         E = receive {updo, _, _, {started, #{executor := X}}} -> X after 5000 -> error(no_start) end,
         receive {updo, _, _, {step_started, 2}} -> ok after 5000 -> error(no_step) end,

@@ -108,8 +108,8 @@ fn failing(clauses: &str) -> World {
         "ledger:start(7), stubborn:start()",
         "stubborn depends on ledger because \"it is converted later\".",
     );
-    world.desk = Desk::converting_after_the_switch();
     let plan = std::fs::read_to_string(&world.plan).expect("a plan");
+    world.desk = Desk::converting_after_the_switch();
     world.plan = world.desk.write("p.updo", &plan).display().to_string();
     world
 }

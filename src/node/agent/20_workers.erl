@@ -87,13 +87,19 @@ slowest(Slow) ->
                              is_map_key(T, Slow)]),
     lists:sublist(Busy ++ (Some -- Busy), 3).
 
-%% The innermost function that is not OTP's own: timer:sleep/1 says nothing.
+%% The innermost function that is not OTP's own: timer:sleep/1 says nothing. Twins go by the name of
+%% their module.
 whereabouts(P) ->
     case process_info(P, current_stacktrace) of
         {_, [_ | _] = Stack} ->
             [{M, F, A, _} | _] = [Frame || {M, _, _, _} = Frame <- Stack, not code:is_sticky(M)] ++
                 Stack,
-            text_of("~tp:~tp/~tp", [M, F, if is_list(A) -> length(A); true -> A end]);
+            case F =:= ends andalso is_agent(M) of
+                true -> <<"a trial of its conversion on a copy">>;
+                false ->
+                    text_of("~tp:~tp/~tp",
+                            [own_name(M), F, if is_list(A) -> length(A); true -> A end])
+            end;
         _ -> <<"?">>
     end.
 
@@ -260,13 +266,13 @@ send({convert, M, Mod, Fun, Save, Handler, Nobody}, From, P) ->
     P ! {system, {Nobody, Nobody}, {replace_state, Save}},
     P ! {system, {Nobody, Nobody}, {replace_state, convert_fun(From, M, Mod, Fun, Handler)}};
 %% A process that something else has resumed would go on from another state than the one converted.
-send({precompute, {Kind, _, _, _, _} = How, Pass, Lasts, Keeper, First, Limit, Nobody}, From, P) ->
+send({precompute, {Kind, _, _, _, _} = How, Pass, Bounds, First, Limit, Nobody}, From, P) ->
     IsFirst = is_map_key(P, First),
     case IsFirst andalso in_suspend_loop(P, 5) =:= false of
         true -> tell(From, {error, {unknown_system_msg, precompute}});
         false ->
             Ms = case IsFirst of true -> Limit; false -> none end,
-            Fun = precompute_fun(From, How, Pass, Lasts, Keeper, Ms),
+            Fun = precompute_fun(From, How, Pass, Bounds, Ms),
             P ! {system, {Nobody, Nobody}, {replace_state, Fun}},
             handlers_done(Kind, From, P)
     end;

@@ -66,9 +66,21 @@ precompute_one(Id, M, Kind, Extra, Keeper) ->
                         true -> {twin_names(), case own_handler() of none -> 200; _ -> 20000 end}
                     end
             end,
-            Op = {precompute, {Kind, M, Twin, Vsn, Extra}, {stamp(), get(pass)}, Lasts, Keeper,
-                  tried_first(Pids), limit(M), get(nobody)},
+            %% What a rehearsal has tried a moment ago is not tried again.
+            Limit = case lists:member(M, job(rehearsed, [])) of true -> none; _ -> limit(M) end,
+            Bounds = #{lasts => Lasts, keeper => Keeper, names => running_names()},
+            Op = {precompute, {Kind, M, Twin, Vsn, Extra}, {stamp(), get(pass)}, Bounds,
+                  tried_first(Pids), Limit, get(nobody)},
             for_all(Id, M, Op, {advanced, Extra}, Vsn, All)
+    end.
+
+%% By a name that is data a conversion reaches the running version of a module, or a new one that is
+%% not there yet: what it raises there says nothing of the time after the switch. Without a way back
+%% it has to be taken for a failure.
+running_names() ->
+    case job(undo, none) of
+        exact -> maps:from_list([{M, true} || #{name := M} <- job(modules, [])]);
+        _ -> #{}
     end.
 
 %% A behaviour may run its callback modules in a server of its own, whose state is not theirs.
@@ -118,31 +130,41 @@ is_other_handler({event, M, _, _, _}, S) -> element(1, S) =/= M;
 is_other_handler(_, _) -> false.
 
 %% Limit: ms for a trial on a copy, or none without one.
-precompute_fun(From, How, Pass, Lasts, Keeper, Limit) ->
+precompute_fun(From, How, Pass, #{keeper := Keeper} = Bounds, Limit) ->
     fun(S) ->
         case is_other_handler(How, S) orelse not is_process_alive(Keeper) of
             true -> ok;
             false ->
-                try precomputed(From, S, How, Pass, Lasts, Keeper, Limit)
+                try precomputed(From, S, How, Pass, Bounds, Limit)
                 catch _:Why -> tell(From, {error, Why})
                 end
         end,
         S
     end.
 
-precomputed(From, S, {Kind, _, Twin, _, _} = How, {Stamp, Pass}, Lasts, Keeper, Limit) ->
+precomputed(From, S, {Kind, _, Twin, _, _} = How, {Stamp, Pass}, Bounds, Limit) ->
+    #{lasts := Lasts, keeper := Keeper, names := Names} = Bounds,
     case ends(fun() -> converted(Twin, S, How) end, Keeper, Limit) of
         true ->
-            case converted(Twin, S, How) of
-                {ok, New} ->
-                    Kept = case lasts(New, Lasts) of true -> {new, New}; false -> again end,
+            Result = converted(Twin, S, How),
+            Kept = case Result of
+                {ok, New} -> case lasts(New, Lasts) of true -> {new, New}; false -> again end;
+                {'EXIT', {_, [_ | _] = Stack}} ->
+                    case in_running(Stack, Names) of true -> again; false -> failed end;
+                _ -> failed
+            end,
+            case Kept of
+                failed -> tell(From, {error, Result});
+                _ ->
                     put(computed_key(Kind, S), {Stamp, Pass, {S, Kept}}),
-                    Kind =:= event orelse tell(From, ok);
-                Other -> tell(From, {error, Other})
+                    Kind =:= event orelse tell(From, ok)
             end;
         called_off -> ok;
         Why -> tell(From, {error, Why})
     end.
+
+in_running(Stack, Names) ->
+    lists:any(fun(F) -> is_tuple(F) andalso is_map_key(element(1, F), Names) end, Stack).
 
 %% As the behaviours call it: what is thrown counts as what is returned.
 converted(Module, S, {Kind, M, _, Vsn, Extra}) ->
