@@ -507,7 +507,7 @@ computed_all_killed() ->
     All = servers(t_pka, ""),
     [begin
         Ps = begun(t_pka, 200, All),
-        Slow = servers(t_pka, "code_change(_,{1,X},_) -> timer:sleep(20), {ok,{2,X,slow}};"),
+        Slow = servers(t_pka, "code_change(_,{1,X},_) -> timer:sleep(200), {ok,{2,X,slow}};"),
         {ok, G} = boot_fast(with_twins([Slow])),
         E = receive {updo, _, _, {started, #{executor := X}}} -> X after 5000 -> error(no_start) end,
         receive {updo, _, _, {step_started, 2}} -> ok after 5000 -> error(no_step) end,

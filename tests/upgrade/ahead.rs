@@ -276,7 +276,7 @@ fn state_machines() {
     let start = "[lamp:start(N) || N <- [1, 2, 3]]";
     let fails = "code_change(_, S, N, _) when N < 3 -> {ok, S, [N]}.";
     let two = lamp(2, "handle_event_function", fails);
-    let stage = Stage::new(&[one.clone()], &[two], start, "");
+    let stage = Stage::new(std::slice::from_ref(&one), &[two], start, "");
     stage.watch("lamp");
     stage.run(&[]).exits(20).says(&[
         "function_clause",
@@ -288,7 +288,7 @@ fn state_machines() {
     // The callback mode the same, and another one.
     for mode in ["handle_event_function", "state_functions"] {
         let two = lamp(2, mode, "code_change(\"1\", S, N, _) -> {ok, S, [N]}.");
-        let stage = Stage::new(&[one.clone()], &[two], start, "");
+        let stage = Stage::new(std::slice::from_ref(&one), &[two], start, "");
         stage
             .run(&[])
             .exits(0)
@@ -363,7 +363,7 @@ fn special_processes() {
             "[{2,{bird,1,new}},{2,{bird,2,new}}]",
         ),
     ] {
-        let stage = Stage::new(&[one.clone()], &[bird(2, change)], start, "");
+        let stage = Stage::new(std::slice::from_ref(&one), &[bird(2, change)], start, "");
         stage.run(&[]).exits(exit).says(&["compute"]);
         assert_eq!(stage.states(), after);
     }
