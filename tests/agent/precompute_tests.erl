@@ -518,7 +518,7 @@ computed_all_killed() ->
         is_old(t_pka, All, Ps),
         watchdog_tests:over(),
         [exit(P, kill) || P <- Ps]
-     end || Ms <- [0, 20, 60]].
+     end || Ms <- [0, 60]].
 
 %% Without the old beams a successor goes forward behind the switch.
 computed_forward() ->
