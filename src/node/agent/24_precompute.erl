@@ -156,7 +156,8 @@ precomputed(From, S, {Kind, _, Twin, _, _} = How, {Stamp, Pass}, Bounds, Limit) 
             case Kept of
                 failed -> tell(From, {error, Result});
                 _ ->
-                    put(computed_key(Kind, S), {Stamp, Pass, {S, Kept}}),
+                    Key = computed_key(Kind, S),
+                    put(Key, {Stamp, Pass, {S, Kept}}),
                     Kind =:= event orelse tell(From, ok)
             end;
         called_off -> ok;
@@ -202,7 +203,9 @@ ends(Convert, Keeper, Limit) ->
                     receive
                         {'DOWN', Mon, process, _, killed} ->
                             case is_process_alive(Keeper) of
-                                true -> {updo_text, <<"it ends its process, or needs more than 128 MB">>};
+                                true ->
+                                    {updo_text, <<"it ends its process, or needs more than "
+                                                  "128 MB">>};
                                 false -> called_off
                             end;
                         {'DOWN', Mon, process, _, _} ->
@@ -243,8 +246,8 @@ lasts(_, _, _) -> false.
 %% ------------------------------------------------------------------------------------------------
 %% After the switch
 
-%% How code_change converts: by installing what was computed, where that was done. A gen_statem whose
-%% callback mode differs has to ask for it, which it does in a code_change only.
+%% How code_change converts: by installing what was computed, where that was done. A gen_statem
+%% whose callback mode differs has to ask for it, which it does in a code_change only.
 install_op(M, Extra, Vsn, Change) ->
     case lists:keyfind(M, 1, log_get(precomputed)) of
         {M, Kind} ->
