@@ -358,8 +358,8 @@ impl Connection<'_> {
             removal::going(plan, &view).into_keys().collect()
         };
         let changes = compare::compare(&self.session, &facts, new, old, &going, &mut seen)?;
-        let strict = self.engine.settings.strict;
-        let mut upgrade = decide(plan, node, &self.target, facts, changes, strict);
+        let settings = &self.engine.settings;
+        let mut upgrade = decide(plan, node, &self.target, facts, changes, settings);
         let missing =
             exec::release_handler::missing(&self.session, plan, &upgrade.changes, &upgrade.script)?;
         upgrade.diagnostics.splice(0..0, missing);

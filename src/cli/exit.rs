@@ -87,6 +87,8 @@ impl Exit {
                 Self::Precondition => Self::Precondition,
                 Self::Connect => Self::Connect,
                 Self::Changed => Self::Changed,
+                // A conversion that fails before the switch wants a look as well as one that is rolled back.
+                Self::RolledBack => Self::RolledBack,
                 _ => Self::Aborted,
             },
             (NodeState::Old, None) => Self::Aborted,

@@ -149,6 +149,7 @@ pub(super) fn before_run(
             Ok(None) => continue,
             Err(diagnostic) => return Err(context.fail(*diagnostic, &engine.plan.sources)),
         };
+        prepared.upgrade.rehearsed(&done);
         let on = if alone { "" } else { node(prepared).as_str() };
         let line = rehearsal::line(&done.tried, &done.fits, done.pause, on);
         ui.status(&line);

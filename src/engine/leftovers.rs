@@ -130,7 +130,7 @@ pub fn inspect(session: &Session, records: &RunRecords) -> Result<Option<Traces>
         unconverted: Vec::new(),
     };
     let unconverted = traces.seen.processes.iter().filter(|one| {
-        one.run.is_none() && traces.is_mine(one) && {
+        !one.saved && traces.is_mine(one) && {
             let module = one.module.as_ref();
             let last = traces.last.as_ref();
             module.zip(last).is_some_and(|(module, last)| {
@@ -186,7 +186,7 @@ impl Traces {
         if let Some(listed) = some(self.mine().filter(|one| one.suspended).collect()) {
             lines.push(format!("suspended: {listed}"));
         }
-        if let Some(listed) = some(self.mine().filter(|one| one.run.is_some()).collect()) {
+        if let Some(listed) = some(self.mine().filter(|one| one.saved).collect()) {
             lines.push(format!("with the state before their conversion: {listed}"));
         }
         if let Some(listed) = some(self.unconverted.iter().collect()) {

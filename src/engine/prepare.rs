@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
+use super::Settings;
+use super::rehearsal::Rehearsal;
 use crate::diag::{Code, Diagnostic};
+use crate::exec::rehearsal::Tried;
 use crate::exec::{job, persist, steps};
 use crate::facts::change::ChangeSet;
 use crate::facts::compare::persist_diff::UnpersistedFiles;
@@ -15,11 +18,11 @@ use crate::name::{Module, NodeName};
 use crate::plan::{ExecutionEngine, Plan, WindowPolicy};
 use crate::rules::node_view::NodeView;
 use crate::rules::{
-    AppEnvChange, Change, Ruleset, children, configuration, effects, lints, merge, resolve,
-    shared_records, toolchain,
+    AppEnvChange, Change, Ruleset, StateForm, children, configuration, effects, lints, merge,
+    resolve, shared_records, toolchain,
 };
 use crate::script::lower::Script;
-use crate::script::{check, high, insert, lower, release_handler, removed, waiting};
+use crate::script::{check, high, insert, lower, precompute, release_handler, removed, waiting};
 use crate::term::Term;
 
 /// Everything known and decided about the upgrade of one node, at the moment of [`Connection::prepare`].
@@ -115,6 +118,24 @@ impl Upgrade {
     }
 }
 
+impl Upgrade {
+    /// Keeps what a rehearsal right before the run has tried: for how long the processes of a window are suspended does
+    /// not have to hold a second trial.
+    #[doc(hidden)]
+    pub fn rehearsed(&mut self, done: &Rehearsal) {
+        let handlers = &self.rules.precomputed.modules;
+        // Of a manager of event handlers one was tried.
+        let all = |tried: &&Tried| {
+            !tried.kept
+                && tried.converted + tried.dead == tried.processes
+                && tried.untried == 0
+                && handlers.get(&tried.module) != Some(&StateForm::Handler)
+        };
+        let modules = done.tried.iter().filter(all);
+        self.rules.precomputed.rehearsed = modules.map(|tried| tried.module.clone()).collect();
+    }
+}
+
 /// From facts to script: infers, merges the plan, compiles. Asks no node.
 pub fn decide(
     plan: &Plan,
@@ -122,7 +143,7 @@ pub fn decide(
     target: &str,
     facts: NodeFacts,
     changes: ChangeSet,
-    strict: bool,
+    settings: &Settings,
 ) -> Upgrade {
     let inferred = crate::graph::build::build(&changes);
     let view = NodeView {
@@ -157,6 +178,9 @@ pub fn decide(
     diagnostics.extend(insert::insert(&mut script, &rules, &manual.insertions));
     diagnostics.extend(removed::advice(&script, &facts));
     diagnostics.extend(release_handler::set(plan, &changes, &mut script));
+    if !settings.convert_after_switch {
+        rules.precomputed = precompute::precomputed(&changes, &rules, &script, facts.otp);
+    }
     diagnostics.extend(check::check(&script));
     diagnostics.extend(waiting::advice(&changes, &rules, &script));
     diagnostics.extend(lints::advice(plan, &changes, &rules));
@@ -165,7 +189,7 @@ pub fn decide(
     diagnostics.extend(shared_records::shared_records(&changes, &rules));
     diagnostics.extend(configuration::advice(plan, &changes, &rules));
     diagnostics.extend(toolchain::advice(&changes, &rules, &facts));
-    if strict {
+    if settings.strict {
         for cycle in diagnostics.iter_mut().filter(|d| d.code == Code::W307) {
             cycle.code = Code::E306;
         }

@@ -22,6 +22,7 @@ use crate::plan::{AppliedCheck, Rehearse};
 use crate::rules::conversions::{Converted, converted, effects};
 use crate::rules::states::{Fit, callbacks};
 use crate::rules::{Change, Class, ModuleRules};
+use crate::script::precompute;
 use crate::term::{Atom, Term};
 use crate::twin::conversion::{Conversion, Kind};
 use crate::twin::{self, NoTwin, Twins};
@@ -257,36 +258,15 @@ impl Connection<'_> {
     }
 }
 
-/// Whether a conversion may come to another module of the upgrade by its name, as data: `struct(Cart, Fields)`,
-/// `fun cart:new/1`. A twin that does it gets what the running version makes.
+/// Whether a conversion may come to another module of the upgrade by its name.
 fn converts_by_name(upgrade: &Upgrade, module: &Module) -> bool {
-    let beam = |module: &Module| {
-        let changed = upgrade.changes.modules.get(module)?;
-        changed.new.as_ref()
-    };
-    let makes_structs = |module: &Module| {
-        let calls = beam(module).map(|new| &new.facts.code.call_sites);
-        calls.into_iter().flatten().any(|call| {
-            let function = &*call.to.function;
-            call.to.module.as_str() == "Elixir.Kernel" && matches!(function, "struct" | "struct!")
-        })
-    };
-    let Some(new) = beam(module) else {
-        return true;
-    };
     let decided = upgrade.rules.modules.get(module);
     if let Some(Change::Convert { module, function }) = decided.map(|d| &d.change.value) {
         let conversion = Conversion::by(module, function.as_str(), &|m| new_beam(upgrade, m));
-        return makes_structs(module) || !conversion.by_name.is_empty();
+        return precompute::makes_structs(&upgrade.changes, module)
+            || !conversion.by_name.is_empty();
     }
-    let mut called = new.facts.imports.iter().map(|import| &import.module);
-    if makes_structs(module) || called.any(makes_structs) {
-        return true;
-    }
-    let kinds = [Kind::Server, Kind::Special];
-    kinds
-        .into_iter()
-        .any(|kind| !effects(&upgrade.changes, module, kind).by_name.is_empty())
+    precompute::converts_by_name(&upgrade.changes, module)
 }
 
 /// Why each was not tried, in words.

@@ -47,6 +47,8 @@ pub struct Settings {
     pub no_verify: bool,
     /// Whether runs of the command line do not try conversions on copies of live states first.
     pub no_rehearsal: bool,
+    /// Whether every conversion is after the switch, also one that could be computed before it.
+    pub convert_after_switch: bool,
     /// Whether a node is left to itself as soon as it has taken the job. The outcome is [`NodeState::Unknown`] then.
     ///
     /// [`NodeState::Unknown`]: crate::exec::NodeState::Unknown
@@ -84,8 +86,8 @@ impl Settings {
     }
 
     /// The environment's settings: `UPDO_STATE_DIR` (else `XDG_STATE_HOME/updo`, `~/.local/state/updo`), `UPDO_EPMD_PORT`,
-    /// `UPDO_NAME`, `UPDO_TLS_CA`, `UPDO_TLS_CERT`, `UPDO_TLS_KEY`, `UPDO_TLS_SERVER_NAME`, `UPDO_SET_…`. Connecting may take
-    /// ten seconds. A variable that is not UTF-8, or no port, counts as not set.
+    /// `UPDO_NAME`, `UPDO_CONVERT_AFTER_SWITCH`, `UPDO_TLS_CA`, `UPDO_TLS_CERT`, `UPDO_TLS_KEY`, `UPDO_TLS_SERVER_NAME`,
+    /// `UPDO_SET_…`. Connecting may take ten seconds. A variable that is not UTF-8, or no port, counts as not set.
     pub fn from_env() -> Self {
         let text = |name: &str| variable(name).filter(|value| !value.is_empty());
         let sets = variables()
@@ -104,6 +106,7 @@ impl Settings {
         Self {
             sets,
             local_name: text("UPDO_NAME"),
+            convert_after_switch: text("UPDO_CONVERT_AFTER_SWITCH").is_some_and(|set| set != "0"),
             epmd_port: text("UPDO_EPMD_PORT").and_then(|port| port.parse().ok()),
             tls: tls::TlsOptions {
                 ca: pem("UPDO_TLS_CA"),

@@ -93,10 +93,14 @@ impl Watch<'_, '_> {
                 }
             }
             AgentEvent::UndoStarted { why } => {
-                let why = match self.hook_failed.take() {
+                let conversion = matches!(why, Reason::ConversionFailed { .. });
+                let mut why = match self.hook_failed.take() {
                     Some(diagnostic) => diagnostic,
                     None => (self.explain)(&why),
                 };
+                if conversion && !self.outcome.touched {
+                    why = why.note("nothing was changed: no module was switched");
+                }
                 self.fail(why);
                 self.tell(EventKind::RollbackStarted);
             }
@@ -182,7 +186,8 @@ impl Watch<'_, '_> {
             StepResult::Children(result) => result.failed.as_slice(),
             _ => &[],
         };
-        if !self.turned {
+        let computed = step.kind == StepKind::Compute;
+        if !self.turned && !computed {
             self.count(result);
         }
         self.tell(EventKind::StepFinished {
@@ -199,7 +204,8 @@ impl Watch<'_, '_> {
                 self.born(&result.born);
                 self.ended_newborn(&result.ended);
             }
-            StepResult::Converted(result) => self.died(result.dead),
+            // Those that died while they computed are counted when the states are installed.
+            StepResult::Converted(result) if !computed => self.died(result.dead),
             StepResult::Children(result) => {
                 self.children(failed);
                 self.left_running(result.left.as_deref().unwrap_or_default());

@@ -34,6 +34,8 @@ pub enum StepKind {
     Load,
     /// Modules are deleted.
     Delete,
+    /// States are computed before the switch.
+    Compute,
     /// States are converted.
     Convert,
     /// Processes go on.
@@ -59,11 +61,12 @@ pub enum StepKind {
 impl StepKind {
     /// Every kind of step.
     #[doc(hidden)]
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Prepare,
         Self::Suspend,
         Self::Load,
         Self::Delete,
+        Self::Compute,
         Self::Convert,
         Self::Resume,
         Self::Apply,
@@ -84,6 +87,7 @@ impl fmt::Display for StepKind {
             Self::Suspend => "suspend",
             Self::Load => "load",
             Self::Delete => "delete",
+            Self::Compute => "compute",
             Self::Convert => "convert",
             Self::Resume => "resume",
             Self::Apply => "apply",

@@ -18,6 +18,7 @@ use crate::rules::effects::{self, Acts};
 use crate::rules::{Change, Class, Purge, Ruleset};
 use crate::script::lower::Script;
 use crate::term::{Pid, Term};
+use crate::twin::Twin;
 
 /// Default patience of a suspension, as OTP's.
 pub const SUSPEND_TIMEOUT: Duration = Duration::from_secs(5);
@@ -127,6 +128,8 @@ pub fn job(
         key("special", special_term(changes)),
         key("loops", Term::binary(LOOPS.trim_end())),
         key("steps", steps_term(steps)),
+        key("twins", twins_term(rules)),
+        key("rehearsed", rehearsed_term(rules)),
         key("back", rollback_steps::term(ways)),
         key("suspend_timeout", millis(SUSPEND_TIMEOUT)),
         key(
@@ -245,6 +248,27 @@ fn special_term(changes: &ChangeSet) -> Term {
     };
     let loops = changes.loops().into_iter();
     Term::list(loops.map(|(m, found)| Term::tuple([Term::atom(m.as_str()), functions(found)])))
+}
+
+/// What computes states before the switch.
+fn twins_term(rules: &Ruleset) -> Term {
+    let twin = |twin: &Twin| {
+        Term::map([
+            key("name", Term::atom(twin.module.as_str())),
+            key("twin", Term::atom(twin.name.as_str())),
+            key("new", Term::binary(&twin.bytes)),
+            key(
+                "funs",
+                Term::Int(i64::try_from(twin.funs).unwrap_or(i64::MAX)),
+            ),
+        ])
+    };
+    Term::list(rules.precomputed.twins.iter().map(twin))
+}
+
+fn rehearsed_term(rules: &Ruleset) -> Term {
+    let modules = rules.precomputed.rehearsed.iter();
+    Term::list(modules.map(|module| Term::atom(module.as_str())))
 }
 
 fn watcher_term(watcher: Option<Pid>) -> Term {

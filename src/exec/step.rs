@@ -9,7 +9,7 @@ use super::event::StepKind;
 use super::trial::{Limits, Trial};
 use crate::facts::change::EnvChange;
 use crate::name::{App, Module};
-use crate::rules::{Change, Timeout};
+use crate::rules::{Change, StateForm, Timeout};
 use crate::script::instruction::{Call, Direction, Instruction};
 use crate::script::lower::Library;
 use crate::term::{Atom, Term};
@@ -43,6 +43,8 @@ pub enum Action {
         /// The modules with their conversions.
         modules: Vec<(Module, Change)>,
     },
+    /// States are computed by twins while all processes are suspended and nothing is switched.
+    Precompute(Vec<(Module, StateForm, Term)>),
     /// The window ends: all processes go on.
     Resume(Vec<Module>),
     /// Those of these modules go on, ahead of the others.
@@ -201,6 +203,7 @@ impl Action {
             Self::Load(_) => StepKind::Load,
             Self::Delete(_) => StepKind::Delete,
             Self::CodeChange { .. } => StepKind::Convert,
+            Self::Precompute(_) => StepKind::Compute,
             Self::Resume(_) | Self::Ahead(_) => StepKind::Resume,
             Self::Apply(_) => StepKind::Apply,
             Self::Children(_) => StepKind::Children,
@@ -228,6 +231,7 @@ impl Action {
             | Self::TwinsDrop(modules) => modules.clone(),
             Self::Rehearse(trial, _) => vec![trial.module.clone()],
             Self::CodeChange { modules, .. } => modules.iter().map(|(m, _)| m.clone()).collect(),
+            Self::Precompute(modules) => modules.iter().map(|(m, _, _)| m.clone()).collect(),
             Self::Children(all) => {
                 let mut supervisors: Vec<Module> = Vec::new();
                 for ChildStep { supervisor, .. } in all {
@@ -261,6 +265,7 @@ impl Action {
             | Self::Resume(modules)
             | Self::Ahead(modules) => modules.retain(keep),
             Self::CodeChange { modules, .. } => modules.retain(|(module, _)| keep(module)),
+            Self::Precompute(modules) => modules.retain(|(module, _, _)| keep(module)),
             // No rollback has twins.
             Self::TwinsLoad(_) | Self::TwinsDrop(_) | Self::Rehearse(..) => {}
             Self::Apply(_)

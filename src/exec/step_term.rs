@@ -13,7 +13,7 @@ use super::step::{
 use super::trial::{Limits, Seek, StateKind, Trial, TrialCheck};
 use crate::facts::change::EnvChange;
 use crate::name::{App, Module};
-use crate::rules::{Change, Timeout};
+use crate::rules::{Change, StateForm, Timeout};
 use crate::script::instruction::{Call, Direction, Instruction};
 use crate::script::lower::Library;
 use crate::script::read;
@@ -52,6 +52,7 @@ pub fn encode(action: &Action) -> Term {
             "code_change",
             vec![direction.to_term(), list(modules, conversion_term)],
         ),
+        Action::Precompute(modules) => tagged("precompute", vec![list(modules, precomputed_term)]),
         Action::Resume(modules) => tagged("resume", vec![list(modules, module_term)]),
         Action::Ahead(modules) => tagged("ahead", vec![list(modules, module_term)]),
         Action::Apply(call) => tagged("apply", vec![call.to_term()]),
@@ -99,6 +100,7 @@ pub fn decode(term: &Term) -> Option<Action> {
             },
             modules: all(modules, conversion)?,
         },
+        ("precompute", [modules]) => Action::Precompute(all(modules, precomputed)?),
         ("resume", [modules]) => Action::Resume(all(modules, module)?),
         ("ahead", [modules]) => Action::Ahead(all(modules, module)?),
         ("apply", [mfa]) => match mfa.as_tuple()? {
@@ -215,6 +217,31 @@ fn conversion(term: &Term) -> Option<(Module, Change)> {
         _ => return None,
     };
     Some((module(name)?, change))
+}
+
+/// `{M, server or statem or event or special, Extra}`.
+fn precomputed_term((module, form, extra): &(Module, StateForm, Term)) -> Term {
+    let form = match form {
+        StateForm::Server => "server",
+        StateForm::StateMachine => "statem",
+        StateForm::Handler => "event",
+        StateForm::Special => "special",
+    };
+    Term::tuple([module_term(module), Term::atom(form), extra.clone()])
+}
+
+fn precomputed(term: &Term) -> Option<(Module, StateForm, Term)> {
+    let [name, form, extra] = term.as_tuple()? else {
+        return None;
+    };
+    let form = match form.as_atom()?.as_str() {
+        "server" => StateForm::Server,
+        "statem" => StateForm::StateMachine,
+        "event" => StateForm::Handler,
+        "special" => StateForm::Special,
+        _ => return None,
+    };
+    Some((module(name)?, form, extra.clone()))
 }
 
 /// `{App, Key, Value}`, `{App, Key}` or `{App, Key, Was, Value}`.

@@ -11,7 +11,7 @@ use super::step_list::{in_ranks, push, push_about, switch};
 use super::{children, listed_children, restarts, rollback_steps};
 use crate::facts::change::{ChangeSet, EnvChange};
 use crate::name::Module;
-use crate::rules::Ruleset;
+use crate::rules::{Change, Ruleset};
 use crate::script::instruction::{Call, Direction, Instruction};
 use crate::script::lower::{Executor, Script, SuspendOrder, leaving, switched};
 use crate::term::Term;
@@ -58,6 +58,7 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
             Instruction::Load { .. } | Instruction::Remove { .. } | Instruction::Purge(_) => {
                 let many = rest.iter().take_while(|i| i.is_switch()).count();
                 let (loads, removes) = switched(&rest[..many]);
+                precompute(&mut steps, rules, rest);
                 switch(&mut steps, loads, removes);
                 next = &rest[many..];
             }
@@ -115,6 +116,40 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
     let (loads, removes) = switched(go);
     switch(&mut steps, loads, removes);
     steps
+}
+
+/// Before the first switch of a window: the states that twins compute. `rest` begins with the switch.
+fn precompute(steps: &mut Vec<Step>, rules: &Ruleset, rest: &[Instruction]) {
+    let window = steps.iter().rev();
+    let window = window.take_while(|step| !matches!(step.action, Action::Resume(_)));
+    let (mut open, mut switched) = (false, false);
+    for step in window {
+        open |= matches!(step.action, Action::Suspend(_));
+        switched |= matches!(step.action, Action::Load(_) | Action::Delete(_));
+    }
+    if !open || switched {
+        return;
+    }
+    let behind = rest
+        .iter()
+        .take_while(|i| !matches!(i, Instruction::Resume(_)));
+    let converted = behind.filter_map(|instruction| match instruction {
+        Instruction::CodeChange { direction, modules } => {
+            (*direction != Some(Direction::Down)).then_some(modules)
+        }
+        _ => None,
+    });
+    let computed = converted.flatten().filter_map(|(module, change)| {
+        let form = *rules.precomputed.modules.get(module)?;
+        match change {
+            Change::Advanced(extra) => Some((module.clone(), form, extra.clone())),
+            _ => None,
+        }
+    });
+    let computed: Vec<_> = computed.collect();
+    if !computed.is_empty() {
+        push(steps, Action::Precompute(computed));
+    }
 }
 
 /// The same, and what was suspended is watched for a while afterwards.
@@ -245,6 +280,7 @@ pub(super) fn forward(steps: &[Step], first: usize) -> Vec<Option<Vec<Step>>> {
                     | Action::ConfigChange(_)
                     | Action::Hook { .. }
                     | Action::Soak(_)
+                    | Action::Precompute(_)
                     | Action::Ahead(_)
             )
         };

@@ -95,7 +95,6 @@ impl ReplSession {
         let new = if same_code {
             let (facts, changes) = (old.facts.clone(), old.changes.clone());
             let connection = engine.with_session(self.node.clone());
-            let strict = engine.settings.strict;
             let node = self.node.node();
             decide(
                 &engine.plan,
@@ -103,7 +102,7 @@ impl ReplSession {
                 connection.target(),
                 facts,
                 changes,
-                strict,
+                &engine.settings,
             )
         } else {
             let prepared = engine.with_session(self.node.clone()).prepare();

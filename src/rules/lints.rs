@@ -516,7 +516,8 @@ fn way_back(plan: &Plan, changes: &ChangeSet, rules: &Ruleset, diagnostics: &mut
             .get(module)
             .and_then(|c| c.new.as_ref())
             .is_some_and(|b| b.facts.code.on_load);
-        decided.change.value != Change::Soft || on_load
+        let behind = !rules.precomputed.modules.contains_key(module);
+        (decided.change.value != Change::Soft && behind) || on_load
     }) || !plan.verifies.is_empty();
     if missing.is_empty() || !may_fail || plan.rollback == RollbackPolicy::Never {
         return;

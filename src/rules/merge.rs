@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan_rules::{Attribute, EdgeRule, Manual, Selection, StatementOrigin};
 use super::{
-    Change, Class, ModuleRules, Origin, Ruleset, WithOrigin, behaviour_restarts, children, cycles,
-    infer, removal,
+    Change, Class, ModuleRules, Origin, Precomputed, Ruleset, WithOrigin, behaviour_restarts,
+    children, cycles, infer, removal,
 };
 use crate::diag::{Code, Diagnostic, Span};
 use crate::facts::change::ChangeSet;
@@ -58,6 +58,7 @@ pub fn merge(changes: &ChangeSet, graph: &Graph, manual: &Manual) -> Merged {
             removed_apps: removal::applications(manual),
             restarts,
             state_checks,
+            precomputed: Precomputed::default(),
         },
         diagnostics,
     }

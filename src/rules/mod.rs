@@ -28,7 +28,7 @@ pub mod states;
 pub mod toolchain;
 mod unresolved;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -43,6 +43,7 @@ use crate::graph::order::Component;
 use crate::name::{App, Module};
 use crate::plan::AppliedCheck;
 use crate::term::{Atom, BigInt, Term};
+use crate::twin::Twin;
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -206,6 +207,31 @@ pub struct AppEnvChange {
     pub keys: Vec<EnvChange>,
 }
 
+/// The form in which a process gives its state to a conversion that is computed before the switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateForm {
+    /// `code_change(Vsn, State, Extra)`.
+    Server,
+    /// `code_change(Vsn, StateName, Data, Extra)`.
+    StateMachine,
+    /// `code_change(Vsn, State, Extra)` of a handler of events.
+    Handler,
+    /// `system_code_change(Misc, Module, Vsn, Extra)`.
+    Special,
+}
+
+/// The conversions that are computed before the switch ([`crate::script::precompute`]).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Precomputed {
+    /// The modules.
+    pub modules: BTreeMap<Module, StateForm>,
+    /// What computes: the new versions of these, and of the modules that their conversions call.
+    pub twins: Vec<Twin>,
+    /// Modules whose conversions have returned for all processes in a rehearsal a moment ago: those are not tried on
+    /// copies again.
+    pub rehearsed: BTreeSet<Module>,
+}
+
 /// Everything decided: the input of the script.
 #[derive(Clone, Debug)]
 pub struct Ruleset {
@@ -229,4 +255,6 @@ pub struct Ruleset {
     pub state_checks: Vec<AppliedCheck>,
     /// Children that are terminated before the switch and started after it: their modules change their behaviour.
     pub restarts: Vec<ChildId>,
+    /// Conversions that are computed before the switch.
+    pub precomputed: Precomputed,
 }

@@ -13,6 +13,7 @@ pub mod instruction;
 pub mod lower;
 mod normalise;
 pub mod otp;
+pub mod precompute;
 pub mod print;
 pub mod read;
 pub mod release_handler;

@@ -415,7 +415,14 @@ fn what_differs_and_is_left_alone() {
     }
     let facts = world.decide(&plan).facts;
     let node = updo::name::NodeName::new("shop@host");
-    let upgrade = updo::engine::decide(&plan, &node, "", facts, changes, false);
+    let upgrade = updo::engine::decide(
+        &plan,
+        &node,
+        "",
+        facts,
+        changes,
+        &updo::engine::Settings::default(),
+    );
     let codes: BTreeSet<Code> = upgrade.diagnostics.iter().map(|d| d.code).collect();
     // W315, W319, W320
     for code in [Code::W315, Code::W319, Code::W320] {

@@ -192,7 +192,11 @@ fn strict_makes_an_undeclared_cycle_an_error() {
     let world = shop();
     let node = updo::name::NodeName::new("shop@host");
     let facts = world.decide(&plan).facts;
-    let upgrade = updo::engine::decide(&plan, &node, "", facts, world.changes(), true);
+    let strict = updo::engine::Settings {
+        strict: true,
+        ..Default::default()
+    };
+    let upgrade = updo::engine::decide(&plan, &node, "", facts, world.changes(), &strict);
     assert!(upgrade.is_refused());
 }
 

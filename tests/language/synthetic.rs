@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use updo::diag::{Code, SourceMap};
-use updo::engine::{Upgrade, decide};
+use updo::engine::{Settings, Upgrade, decide};
 use updo::facts::beam::digest::Digests;
 use updo::facts::beam::{BeamFacts, CodeFacts};
 use updo::facts::change::{Beam, ChangeSet, Changed, RunningVersion};
@@ -110,7 +110,14 @@ impl World {
     /// What a plan makes of these modules.
     pub fn decide(&self, plan: &Plan) -> Upgrade {
         let node = NodeName::new("shop@host");
-        decide(plan, &node, "", self.node(), self.changes(), false)
+        decide(
+            plan,
+            &node,
+            "",
+            self.node(),
+            self.changes(),
+            &Settings::default(),
+        )
     }
 
     /// What is said about a plan's text, codes and titles, in a set: order is no part of the result.

@@ -20,6 +20,7 @@ pub const UPDO: &str = env!("CARGO_BIN_EXE_updo");
 pub struct Desk {
     folder: TempDir,
     rehearses: bool,
+    converts_after: bool,
 }
 
 impl Desk {
@@ -30,6 +31,7 @@ impl Desk {
         Self {
             folder,
             rehearses: false,
+            converts_after: false,
         }
     }
 
@@ -37,6 +39,13 @@ impl Desk {
     pub fn rehearsing() -> Self {
         let mut desk = Self::new();
         desk.rehearses = true;
+        desk
+    }
+
+    /// The same, and every conversion is after the switch, for tests of an undo and of what happens behind the switch.
+    pub fn converting_after_the_switch() -> Self {
+        let mut desk = Self::new();
+        desk.converts_after = true;
         desk
     }
 
@@ -76,6 +85,10 @@ impl Desk {
             .env("UPDO_SOAK", "0s")
             // Most tests of failures are about what happens in the window, where a rehearsal would not let them come.
             .env("UPDO_NO_REHEARSAL", if self.rehearses { "0" } else { "1" })
+            .env(
+                "UPDO_CONVERT_AFTER_SWITCH",
+                if self.converts_after { "1" } else { "0" },
+            )
             .env("UPDO_COOKIE_FILE", self.path().join("cookie"))
             .env("UPDO_STATE_DIR", self.path().join("state"))
             .current_dir(self.path());

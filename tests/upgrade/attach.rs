@@ -1,6 +1,6 @@
 //! Leaving a run and coming back to it: on purpose, because the connection was cut, because the client was killed.
 
-use crate::bank::{Is, Plan, await_standing, is, nothing_left, pids_of, replaced};
+use crate::bank::{Is, Plan, await_computing, await_standing, is, nothing_left, pids_of, replaced};
 use crate::killed::await_alone;
 use crate::support::TestNode;
 use crate::support::desk::{Desk, Ran, UPDO};
@@ -208,7 +208,7 @@ fn rejoined(desk: &Desk, node: &TestNode, run: &str, parts: &[&str]) {
 fn a_rejoining_client_sees_the_progress() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), pids_of(node));
+    let (desk, pids) = (Desk::converting_after_the_switch(), pids_of(node));
     let plan = Plan::on_disk("{slow, 4, 3000}")
         .account("timeout => 30s")
         .with("deadline 2m.\nbudget infinity.\n")
@@ -243,7 +243,7 @@ fn a_rejoining_client_sees_the_progress() {
 fn called_off_from_elsewhere() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), pids_of(node));
+    let (desk, pids) = (Desk::converting_after_the_switch(), pids_of(node));
     // Before anything is switched: the run waits for a busy account.
     let plan = Plan::on_disk("{slow, 1500}")
         .account("timeout => 30s")
@@ -260,6 +260,26 @@ fn called_off_from_elsewhere() {
     running.wait().exits(14).says(&["E611"]);
     node.eval("bank_account_3 ! enough");
     is(node, Is::Old, &pids);
+
+    // And while states are computed.
+    let slow = Plan::on_disk("{slow, 60000}")
+        .account("timeout => 90s")
+        .on(&desk);
+    let running = desk
+        .on(node, &["run", &slow, "--yes"])
+        .env("UPDO_CONVERT_AFTER_SWITCH", "0")
+        .start();
+    await_computing(node);
+    let (run, _) = last(&desk, node);
+    desk.on(node, &["attach", &run, "--abort"])
+        .run()
+        .exits(14)
+        .says(&["aborting", "E611", "is as before"]);
+    running.wait().exits(14).says(&["E611"]);
+    is(node, Is::Old, &pids);
+    let plan = Plan::on_disk("{slow, 1500}")
+        .account("timeout => 30s")
+        .on(&desk);
 
     // Later it is too late, and said so. The first client is there and decides; the other only looks on.
     let running = desk.on(node, &["run", &plan, "--yes"]).start();

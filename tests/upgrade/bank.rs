@@ -165,6 +165,15 @@ pub fn await_standing(node: &TestNode) {
     }
 }
 
+/// Waits until conversions are tried on copies, before anything is switched.
+#[track_caller]
+pub fn await_computing(node: &TestNode) {
+    node.await_true(
+        "[] =/= [P || P <- processes(), {_, {bank_account@updo, _, _}} <- [process_info(P, current_function)]]",
+    );
+    assert_eq!(node.eval_text("erlang:module_loaded(bank_fee)"), "false");
+}
+
 /// A bank with version 2 in place on its disk.
 pub fn replaced() -> Deployed {
     let bank_1 = Deployed::bank();

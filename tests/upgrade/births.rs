@@ -37,7 +37,7 @@ impl Nursery {
         let mut second = vec![worker(2, up, down)];
         second.extend(more.map(|text| ("starter".to_owned(), text.to_owned())));
         let two = compiled(&folder.path().join("two"), &second);
-        let (node, desk) = (node_with(&one), Desk::new());
+        let (node, desk) = (node_with(&one), Desk::converting_after_the_switch());
         node.eval(
             "{ok, S} = supervisor:start_link({local, hall}, hall, x), unlink(S),
              [{ok, _} = supervisor:start_child(hall, [N, []]) || N <- lists:seq(1, 50)], {ok, _} = worker:start(last)",

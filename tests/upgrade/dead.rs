@@ -91,7 +91,7 @@ fn the_watchdog_resumes() {
 fn after_the_switch_the_state_of_the_node_is_reported() {
     let bank = replaced();
     let node = &bank.node;
-    let desk = Desk::new();
+    let desk = Desk::converting_after_the_switch();
     let plan = Plan::on_disk("{slow, 800}").on(&desk);
     let running = desk.on(node, &["run", &plan, "--yes"]).start();
     node.await_true("erlang:module_loaded(bank_fee)");
@@ -227,7 +227,7 @@ fn saved_states_go_back_with_the_code() {
 fn the_node_stands_still() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), pids_of(node));
+    let (desk, pids) = (Desk::converting_after_the_switch(), pids_of(node));
     let plan = Plan::on_disk("{slow, 2500}")
         .with("deadline 4s.\n")
         .on(&desk);
@@ -252,7 +252,7 @@ fn the_node_stands_still() {
 fn the_connection_is_half_open() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), pids_of(node));
+    let (desk, pids) = (Desk::converting_after_the_switch(), pids_of(node));
     let (port, stopped) = proxy(node);
     let plan = Plan::on_disk("{slow, 2500}")
         .with("deadline 4s.\n")

@@ -102,12 +102,16 @@ impl World {
 
 /// The ledger and one that fails after it.
 fn failing(clauses: &str) -> World {
-    World::new(
+    let mut world = World::new(
         &[ledger(1, SAME), stubborn(1)],
         &[ledger(2, clauses), stubborn(2)],
         "ledger:start(7), stubborn:start()",
         "stubborn depends on ledger because \"it is converted later\".",
-    )
+    );
+    let plan = std::fs::read_to_string(&world.plan).expect("a plan");
+    world.desk = Desk::converting_after_the_switch();
+    world.plan = world.desk.write("p.updo", &plan).display().to_string();
+    world
 }
 
 #[test]

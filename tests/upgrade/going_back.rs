@@ -27,20 +27,23 @@ fn hooks_run_on_every_way_back() {
     let bank = replaced();
     let node = &bank.node;
     let (desk, pids) = (Desk::new(), pids_of(node));
-    let run = |extra: &str, more: &str| {
+    let run_so = |extra: &str, more: &str, after: &str| {
         let plan = Plan::on_disk(extra)
             .with(MARKS)
             .with(MARKS_AGAIN)
             .with(more);
-        desk.on(node, &["run", &plan.on(&desk), "--yes"]).run()
+        desk.on(node, &["run", &plan.on(&desk), "--yes"])
+            .env("UPDO_CONVERT_AFTER_SWITCH", after)
+            .run()
     };
+    let run = |extra: &str, more: &str| run_so(extra, more, "0");
     let marked = |wanted: &str| {
         assert_eq!(mark(node), format!("{{ok,{wanted}}}"));
         node.eval("application:unset_env(bank, mark)");
     };
 
     // In the window that fails.
-    run("{fail, 5, error}", "")
+    run_so("{fail, 5, error}", "", "1")
         .exits(20)
         .says(&["E604", "on rollback", "is as before"]);
     is(node, Is::Old, &pids);
@@ -53,6 +56,10 @@ fn hooks_run_on_every_way_back() {
     marked("1");
 
     // Nothing was switched: nothing to do.
+    let ran = run("{fail, 5, error}", "").exits(20);
+    let ran = ran.says(&["E604", "nothing was changed"]);
+    assert!(!ran.stderr.contains("\"on rollback\""), "{ran}");
+    assert_eq!(mark(node), "undefined");
     let ran = run("fine", "before upgrade -> erlang:error(not_now).\n").exits(14);
     assert!(!ran.stderr.contains("\"on rollback\""), "{ran}");
     assert_eq!(mark(node), "undefined");

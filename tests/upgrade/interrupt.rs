@@ -1,6 +1,6 @@
 //! Ctrl-C: before the point of no return all processes are resumed; later the node finishes; twice detaches.
 
-use crate::bank::{Is, Plan, await_standing, is, pids_of, replaced};
+use crate::bank::{Is, Plan, await_computing, await_standing, is, pids_of, replaced};
 use crate::support::desk::{Desk, UPDO, Updo};
 
 /// After a signal before anything is switched the node is as it was.
@@ -37,11 +37,36 @@ fn before_the_switch_the_run_is_aborted() {
     is(node, Is::Old, &pids);
 }
 
+/// States are computed by the new version and nothing is switched: the conversions on copies end, all processes go on.
+#[test]
+fn while_states_are_computed_the_run_is_aborted() {
+    let bank = replaced();
+    let node = &bank.node;
+    let (desk, pids) = (Desk::new(), pids_of(node));
+    let plan = Plan::on_disk("{slow, 60000}")
+        .account("timeout => 90s")
+        .on(&desk);
+    for signal in ["-INT", "-TERM"] {
+        let running = desk.on(node, &["run", &plan, "--yes"]).start();
+        await_computing(node);
+        running.signal(signal);
+        running
+            .wait()
+            .exits(14)
+            .says(&["E611", "all processes were resumed", "is as before"]);
+        is(node, Is::Old, &pids);
+        assert_eq!(
+            node.eval_text("erlang:module_loaded(bank_account@updo)"),
+            "false"
+        );
+    }
+}
+
 #[test]
 fn behind_the_switch_the_node_finishes() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), pids_of(node));
+    let (desk, pids) = (Desk::converting_after_the_switch(), pids_of(node));
     let plan = Plan::on_disk("{slow, 1500}").on(&desk);
     let mut running = desk.on(node, &["run", &plan, "--yes"]).start();
     node.await_true("erlang:module_loaded(bank_fee)");
@@ -56,7 +81,7 @@ fn behind_the_switch_the_node_finishes() {
 fn a_second_interrupt_leaves_the_run_to_the_node() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), pids_of(node));
+    let (desk, pids) = (Desk::converting_after_the_switch(), pids_of(node));
     let plan = Plan::on_disk("{slow, 2000}").on(&desk);
     let mut running = desk.on(node, &["run", &plan, "--yes"]).start();
     node.await_true("erlang:module_loaded(bank_fee)");

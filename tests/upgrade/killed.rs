@@ -171,11 +171,18 @@ fn before_anything_was_touched() {
 fn the_executor_dies_while_it_converts() {
     let bank = crate::bank::replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), pids_of(node));
-    let plan = Plan::on_disk("{slow, 3000}").on(&desk);
-    node.eval("witness:strike(executor, 3, 200)");
-    let ran = desk.on(node, &["run", &plan, "--yes"]).run().exits(20);
-    ran.says(&["E612", "died on the node", "killed", "is as before"]);
-    assert_eq!(node.eval_text("witness:struck()"), "{executor,3}");
-    crate::bank::is(node, Is::Old, &pids);
+    let pids = pids_of(node);
+    // Computed before the switch, or converted after it.
+    for (desk, step, code) in [
+        (Desk::new(), 2, 14),
+        (Desk::converting_after_the_switch(), 3, 20),
+    ] {
+        let plan = Plan::on_disk("{slow, 3000}").on(&desk);
+        node.eval(&format!("witness:strike(executor, {step}, 200)"));
+        let ran = desk.on(node, &["run", &plan, "--yes"]).run().exits(code);
+        ran.says(&["E612", "died on the node", "killed", "is as before"]);
+        let struck = node.eval_text("witness:struck()");
+        assert_eq!(struck, format!("{{executor,{step}}}"));
+        crate::bank::is(node, Is::Old, &pids);
+    }
 }

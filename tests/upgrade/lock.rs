@@ -7,7 +7,8 @@ use crate::support::desk::Desk;
 fn the_second_run_is_refused() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, other, pids) = (Desk::new(), Desk::new(), pids_of(node));
+    let desk = Desk::converting_after_the_switch();
+    let (other, pids) = (Desk::new(), pids_of(node));
     let plan = Plan::on_disk("{slow, 1500}").account("timeout => 20s");
     node.eval("bank_account:busy(3, 1500)");
     let mine = plan.on(&desk);

@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod ahead;
 mod attach;
 mod bank;
 mod behaviour;

@@ -34,7 +34,7 @@ impl Desks {
         node.eval("{ok, P} = gen_server:start({local, oc}, oc_server, x, []), oc_lib:v(), P");
         Self {
             node,
-            desk: Desk::new(),
+            desk: Desk::converting_after_the_switch(),
             folders,
             _folder: folder,
         }

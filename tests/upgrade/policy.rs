@@ -126,10 +126,18 @@ fn deadlines_and_hooks_that_fail() {
         desk.on(node, &["run", &plan, "--yes"]).run()
     };
 
-    run(Plan::on_disk("{slow, 1500}").with("deadline 500ms.\n"))
-        .exits(20)
-        .says(&["E607", "is as before"]);
-    is(node, Is::Old, &pids);
+    // Behind the switch, and while states are computed before it.
+    for (after, code) in [("1", 20), ("0", 14)] {
+        let plan = Plan::on_disk("{slow, 1500}")
+            .with("deadline 500ms.\n")
+            .on(&desk);
+        desk.on(node, &["run", &plan, "--yes"])
+            .env("UPDO_CONVERT_AFTER_SWITCH", after)
+            .run()
+            .exits(code)
+            .says(&["E607", "is as before"]);
+        is(node, Is::Old, &pids);
+    }
 
     let ran =
         run(Plan::on_disk("fine").with("before upgrade -> erlang:error(not_now).\n")).exits(14);
@@ -172,14 +180,23 @@ fn a_process_that_something_else_resumes() {
     let resume = "before load bank_account -> lists:foreach(fun sys:resume/1, [P || P <- erlang:processes(), \
                   {initial_call, {bank_account, init, 1}} =:= {initial_call, proc_lib:translate_initial_call(P)}]).\n";
     let plan = Plan::on_disk("fine").with(resume).on(&desk);
-    let ran = desk.on(node, &["run", &plan, "--yes"]).run().exits(20);
-    let ran = ran.says(&[
-        "E604",
-        "of bank_account was not converted: something else resumed it during the run",
-        "sys:resume/1",
-        "old code and states are back",
-    ]);
-    assert!(!ran.stderr.contains("correct code_change"), "{ran}");
-    is(node, Is::Old, &pids);
-    nothing_left(node);
+    for (after, end) in [
+        ("1", "old code and states are back"),
+        ("0", "nothing was changed"),
+    ] {
+        let ran = desk
+            .on(node, &["run", &plan, "--yes"])
+            .env("UPDO_CONVERT_AFTER_SWITCH", after)
+            .run()
+            .exits(20);
+        let ran = ran.says(&[
+            "E604",
+            "of bank_account was not converted: something else resumed it during the run",
+            "sys:resume/1",
+            end,
+        ]);
+        assert!(!ran.stderr.contains("correct code_change"), "{ran}");
+        is(node, Is::Old, &pids);
+        nothing_left(node);
+    }
 }

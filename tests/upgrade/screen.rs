@@ -21,7 +21,7 @@ fn command(desk: &Desk, node: &TestNode, args: &[&str]) -> Command {
 fn a_run_on_the_screen_of_a_terminal() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), pids_of(node));
+    let (desk, pids) = (Desk::converting_after_the_switch(), pids_of(node));
     let slow = node.eval_text("whereis(bank_account_4)");
     let plan = Plan::on_disk("{slow, 4, 7000}")
         .account("timeout => 30s")
@@ -207,7 +207,7 @@ fn a_terminal_that_cannot_go_back_gets_lines() {
 fn a_run_in_a_pipeline() {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), pids_of(node));
+    let (desk, pids) = (Desk::converting_after_the_switch(), pids_of(node));
     let plan = Plan::on_disk("{slow, 4, 10500}")
         .account("timeout => 30s")
         .with("require \"a \\\"quoted\\\" <rate>\" -> 1 = bank_rate:rate().\n")

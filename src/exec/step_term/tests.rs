@@ -76,6 +76,15 @@ fn direction() -> impl Strategy<Value = Direction> {
     prop_oneof![Just(Direction::Up), Just(Direction::Down)]
 }
 
+fn state_form() -> impl Strategy<Value = StateForm> {
+    prop_oneof![
+        Just(StateForm::Server),
+        Just(StateForm::StateMachine),
+        Just(StateForm::Handler),
+        Just(StateForm::Special)
+    ]
+}
+
 fn call(args: impl Strategy<Value = Term>) -> impl Strategy<Value = Call> {
     (atom(), atom(), args).prop_map(|(module, function, args)| Call {
         module,
@@ -282,6 +291,7 @@ fn action() -> impl Strategy<Value = Action> {
         modules().prop_map(Action::Delete),
         (direction(), vec((module(), change()), 0..4))
             .prop_map(|(direction, modules)| Action::CodeChange { direction, modules }),
+        vec((module(), state_form(), term()), 0..4).prop_map(Action::Precompute),
         modules().prop_map(Action::Resume),
         modules().prop_map(Action::Ahead),
         call(term()).prop_map(Action::Apply),
@@ -352,6 +362,15 @@ fn steps_are_the_terms_of_the_protocol() {
         ),
         (Action::Load(vec![m()]), "{load,[m]}"),
         (Action::Delete(vec![m()]), "{delete,[m]}"),
+        (
+            Action::Precompute(vec![
+                (m(), StateForm::Server, Term::Int(1)),
+                (m(), StateForm::StateMachine, Term::list([])),
+                (m(), StateForm::Handler, Term::list([])),
+                (m(), StateForm::Special, Term::list([])),
+            ]),
+            "{precompute,[{m,server,1},{m,statem,[]},{m,event,[]},{m,special,[]}]}",
+        ),
         (
             Action::CodeChange {
                 direction: Direction::Down,

@@ -26,8 +26,10 @@ pub struct Touched {
     pub module: Option<Module>,
     /// Whether it is suspended.
     pub suspended: bool,
-    /// The run that has saved its state.
+    /// The run that has saved its state, or has let it compute a new one.
     pub run: Option<String>,
+    /// Whether the state before its conversion is saved: otherwise it was not converted.
+    pub saved: bool,
 }
 
 /// What is there.
@@ -79,7 +81,7 @@ pub fn inspect(session: &Session, mine: &[Module]) -> Result<Leftovers> {
     let answer = evaluate(session, INSPECT, &[("Mine", atoms(mine))], TIMEOUT)
         .map_err(|error| error.diagnostic("looking for what a run has left"))?;
     let process = |entry: &Term| {
-        let [Term::Pid(pid), module, suspended, run] = entry.as_tuple()? else {
+        let [Term::Pid(pid), module, suspended, run, saved] = entry.as_tuple()? else {
             return None;
         };
         let named = module.as_atom().filter(|_| !module.is_atom("undefined"));
@@ -89,6 +91,7 @@ pub fn inspect(session: &Session, mine: &[Module]) -> Result<Leftovers> {
             module: named.map(|name| Module::new(name.as_str())),
             suspended: suspended.is_atom("true"),
             run,
+            saved: saved.is_atom("true"),
         })
     };
     let processes = answer.get("processes").and_then(Term::as_list);

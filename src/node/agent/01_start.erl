@@ -46,6 +46,7 @@
 %%   prepared, prepared_old        code that is ready to be loaded: the new, and the old
 %%   purge_at_load                 modules whose old code is purged when they are loaded
 %%   {expected, Module}            the MD5 that a module has to have
+%%   no_twins                      true when those of this run could not be loaded
 %%   {switches, Module}            whether its gen_statem changes the callback mode
 %%   {asked, Pid}, {unasked, Pid}  processes that confirmed their resume, or could not be asked
 %%   unconverted                   what failed in the conversion that is going on
@@ -58,6 +59,7 @@
 %% of a process that is upgraded, gone before the end:
 %%   '$updo_saved'                 the state before
 %%   '$updo_asking', '$updo_asked' a code_change is under way, has returned
+%%   '$updo_computed'              the new state, computed before the switch
 %%   '$updo_old',                  a supervisor's specifications before
 %%   '$updo_old_dynamic'
 %% and what stays there, for a way back later:
@@ -165,7 +167,8 @@ new_log(Job) ->
 new_window(Log) ->
     maps:merge(Log, #{found => [], switching => [], on_load => [], converting => [], reversed => [],
                       changed => [], resuming => false,
-                      undoing => false, stays => false, wdone => [], resumed => [], left => []}).
+                      undoing => false, stays => false, wdone => [], resumed => [], left => [],
+                      precomputed => []}).
 
 new_run(Log) ->
     new_window(Log#{done => [], applied => [], windows => 0, stood => 0, t0 => undefined,

@@ -183,8 +183,13 @@ executor_down(Why, #{workers := Workers, restarts_left := Lives, late := Late, p
 %% Executors die as fast as they are made: at least no process stays suspended.
 last_resort(Reason, #{log := #{found := Found, held := Held, left := Left, switching := S,
                                on_load := O, converting := C, outcome := Outcome,
-                               release_handler := Foreign}} = G) ->
-    lists:foreach(fun(P) -> P ! {system, {self(), make_ref()}, resume} end,
+                               release_handler := Foreign, precomputed := Computed}} = G) ->
+    Forget = case Computed of [] -> none; _ -> portable_forget_fun() end,
+    lists:foreach(fun(P) ->
+                          Forget =:= none orelse
+                              (P ! {system, {self(), make_ref()}, {replace_state, Forget}}),
+                          P ! {system, {self(), make_ref()}, resume}
+                  end,
                   Held ++ [P || F <- Found, Parts <- maps:values(F), Part <- tuple_to_list(Parts),
                            P <- Part, not ordsets:is_element(P, Left)]),
     if

@@ -326,14 +326,17 @@ back(Why) ->
                               by_hand => by_hand_resume()})
     end.
 
-%% Before the switch: resume all.
+%% Before the switch: resume all. States that were computed are forgotten.
 abort(Why, N) ->
     event({undo_started, Why}),
     T = now_us(),
     effects(down),
-    {Count, _} = resume_everybody(back_op()),
+    {Count, Late} = resume_everybody(back_op()),
     event({undo_finished, now_us() - T, #{processes => Count}}),
-    finished_old(Why, N, #{}).
+    case log_get(precomputed) =/= [] andalso Late =/= [] of
+        true -> finished_late(Why, N, Late);
+        false -> finished_old(Why, N, #{})
+    end.
 
 %% This window is old again. Something has become new in earlier ones: they are gone through
 %% backwards, with code_change, for their processes have run since. Where that cannot be, it is a
@@ -379,6 +382,7 @@ step(_, {delete, Ms}) ->
     Kept =:= [] orelse fail({delete_failed, Kept}),
     #{modules => length(Ms)};
 step(Id, {code_change, Mode, Changes}) -> code_change(Id, Mode, Changes);
+step(Id, {precompute, Changes}) -> precompute(Id, Changes);
 step(_, {resume, Ms}) -> with_early(resume_all(Ms));
 step(_, {ahead, Ms}) -> ahead(Ms);
 step(Id, {apply, {M, F, A}}) ->

@@ -31,6 +31,7 @@ prepare(How) ->
             log({set, before, Before});
         again -> ok
     end,
+    prepare_twins(Steps),
     put(prepared_old, case job(undo, none) of exact -> prepare_old(Mine); none -> none end),
     event({prepared, now_us() - T}).
 

@@ -131,7 +131,8 @@ change(Id, M, How, Vsn, All) ->
             {Sups, Others} = by_kind(M, All),
             {T1, D1} = case Sups of [] -> {0, 0}; _ ->
                 for_all(Id, M, renew_op(M, Vsn, Arg, Save), How, Vsn, Sups) end,
-            {T2, D2} = for_all(Id, M, Op, How, Vsn, Others),
+            Install = install_op(M, Arg, Vsn, Op),
+            {T2, D2} = for_all(Id, M, Install, How, Vsn, Others),
             {T1 + T2, D1 + D2};
         _ -> for_all(Id, M, Op, How, Vsn, All)
     end,
@@ -151,7 +152,12 @@ for_all(Id, M, Op, How, Vsn, All) ->
                 {T + parts_size(Parts), D + D1, S1 ++ S, F1};
            (_, Acc) -> Acc
         end, {0, 0, [], []}, All),
-    Until = case limit(M) of infinity -> infinity; Ms -> T0 + Ms end,
+    %% One that computes before the switch first tries it on a copy, which has a limit of its own.
+    Until = case {limit(M), element(1, Op)} of
+        {infinity, _} -> infinity;
+        {Ms, precompute} -> now_ms() + 500 + 2 * Ms;
+        {Ms, _} -> T0 + Ms
+    end,
     {Dead1, Failed1, TimedOut} = case Failed of
         [] -> wait_late(Ref, maps:from_list([{P, true} || P <- Slow]), Until, 0, first);
         _ -> {0, Failed, []}
@@ -189,13 +195,14 @@ stamp() -> {job(run, <<>>), log_get(runs)}.
 %% Runs inside the process, right before its conversion: the old state stays where it is. A later
 %% executor, which has another Pass, gets the process back to the saved state by the same function.
 save_fun(Stamp, Pass, Handler) ->
-    fun(S) ->
-        K = case S of {H, I, _} when Handler -> {'$updo_saved', H, I}; _ -> '$updo_saved' end,
-        case get(K) of
-            {Stamp, Pass, _} -> S;
-            {Stamp, _, Old} -> put(K, {Stamp, Pass, Old}), Old;
-            _ -> put(K, {Stamp, Pass, S}), S
-        end
+    fun(S) -> saved(S, Stamp, Pass, Handler) end.
+
+saved(S, Stamp, Pass, Handler) ->
+    K = case S of {H, I, _} when Handler -> {'$updo_saved', H, I}; _ -> '$updo_saved' end,
+    case get(K) of
+        {Stamp, Pass, _} -> S;
+        {Stamp, _, Old} -> put(K, {Stamp, Pass, Old}), Old;
+        _ -> put(K, {Stamp, Pass, S}), S
     end.
 
 %% {convert, {Mod, Fun}}: a function of the plan instead of code_change. Answers by itself, for the
@@ -222,6 +229,7 @@ tell({Pid, Tag}, Answer) -> Pid ! {Tag, Answer}.
 restore_fun(Stamp, Handlers, Asks) ->
     fun(S0) ->
         forget_kept(),
+        forget_computed(),
         S = case erase('$updo_asking') of
             {Before, none} -> Before;
             {Before, H0} -> process_flag(error_handler, H0), Before;
@@ -240,7 +248,7 @@ restore_fun(Stamp, Handlers, Asks) ->
 %% The same for one that hangs in code_change: it may get there long after the agent's module is
 %% gone.
 portable_restore_fun(Stamp, Handlers, Asks) ->
-    portable("fun(S0) -> " ++ portable_forget_kept() ++
+    portable("fun(S0) -> " ++ portable_forget_kept() ++ portable_forget_computed() ++
              "S = case erase('$updo_asking') of {B, none} -> B; {B, E} -> "
              "process_flag(error_handler, E), B; undefined -> S0 end, "
              "K = case S of {H, I, _} -> case maps:is_key(H, Handlers) andalso "
@@ -254,6 +262,7 @@ portable_restore_fun(Stamp, Handlers, Asks) ->
 erase_fun() ->
     fun(S) ->
         forget_kept(),
+        forget_computed(),
         lists:foreach(fun('$updo_saved' = K) -> erase(K); ('$updo_asked' = K) -> erase(K);
                          ({'$updo_saved', _, _} = K) -> erase(K); (_) -> ok end, get_keys()),
         S
@@ -261,7 +270,7 @@ erase_fun() ->
 
 %% The same for one that is busy when a run ends: it may get there when the agent's module is gone.
 portable_erase_fun() ->
-    portable("fun(S) -> " ++ portable_forget_kept() ++
+    portable("fun(S) -> " ++ portable_forget_kept() ++ portable_forget_computed() ++
              "lists:foreach(fun('$updo_saved' = K) -> erase(K); ('$updo_asked' = K) -> erase(K); "
              "                 ({'$updo_saved', _, _} = K) -> erase(K); (_) -> ok end, "
              "get_keys()), S end.", []).

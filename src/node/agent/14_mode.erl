@@ -91,7 +91,7 @@ portable_ask_funs(Handler, Stamp, Tell) ->
 %% On the way back, after the old code is there again and the state put back, right before the
 %% resume.
 back_op(M, Op) when element(1, Op) =:= restore ->
-    case lists:member(M, log_get(reversed)) of
+    case log_get(converting) =/= [] andalso lists:member(M, log_get(reversed)) of
         true ->
             {Handler, Stamp} = {own_handler(), stamp()},
             Later = portable_ask_funs(Handler, Stamp, self()),

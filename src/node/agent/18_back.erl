@@ -105,7 +105,7 @@ undone(Why, N, T, Newborn, Killed, Lost) ->
     {Ended, Unsure} = newborn_after(Newborn),
     release(),
     log({set, unsure, Unsure}),
-    Op = case Lost of [] -> back_op(); _ -> resume end,
+    Op = case Lost of [] -> back_op(); _ -> leave_op() end,
     {Count, Unanswered} = resume_everybody(Op),
     %% A process that was asked for nothing but a suspend finds that and the resume in its queue, in
     %% this order.
@@ -117,17 +117,21 @@ undone(Why, N, T, Newborn, Killed, Lost) ->
                                                         || {M, P} <- Ended]}}),
     case {Lost, Late} of
         {[], []} -> unasked(Why, N, #{killed => Killed});
-        {[], _} ->
-            put(stragglers, maps:from_list([{L, monitor(process, P)} || {_, P} = L <- Late])),
-            put(straggling, {Why, N}),
-            finished(mixed, #{reason => Why, late => [describe(P, #{})
-                                                      || {_, P} <- lists:sublist(Late, named())],
-                              by_hand => [text_of("exit(~s, kill).", [pid_text(P)])
-                                          || {_, P} <- lists:sublist(Late, named())]});
+        {[], _} -> finished_late(Why, N, Late);
         _ ->
             finished(mixed, #{reason => Why, not_restored => Lost,
                               by_hand => [text_of("code:load_file(~p).", [M]) || {M, _} <- Lost]})
     end.
+
+%% => run()
+%% Old as soon as those are through that are still inside of something.
+finished_late(Why, N, Late) ->
+    put(stragglers, maps:from_list([{L, monitor(process, P)} || {_, P} = L <- Late])),
+    put(straggling, {Why, N}),
+    finished(mixed, #{reason => Why, late => [describe(P, #{})
+                                              || {_, P} <- lists:sublist(Late, named())],
+                      by_hand => [text_of("exit(~s, kill).", [pid_text(P)])
+                                  || {_, P} <- lists:sublist(Late, named())]}).
 
 %% Old, unless a process could not be asked for the callback mode of the old version.
 unasked(Why, N, Info) ->
@@ -144,10 +148,12 @@ unasked(Why, N, Info) ->
 back_op() ->
     forget_running(),
     case log_get(converting) of
-        [] -> resume;
-        _ ->
-            restore_op(false, none)
+        [] -> leave_op();
+        _ -> restore_op(false, none)
     end.
+
+%% States stay what they are; what was computed before the switch is forgotten.
+leave_op() -> case log_get(precomputed) of [] -> resume; _ -> forget_op() end.
 
 %% Asks: whether the callback mode is asked for as well.
 restore_op(Asks, Ask) ->
@@ -265,7 +271,7 @@ give_up(Why, Ms) ->
     event({undo_started, Why}),
     T = now_us(),
     Todo = by_hand_convert(Why),
-    {Count, _} = resume_everybody(resume),
+    {Count, _} = resume_everybody(leave_op()),
     event({undo_finished, now_us() - T, #{processes => Count, lost => Ms}}),
     finished(mixed, #{reason => Why, no_old_code => Ms, by_hand => Todo}).
 

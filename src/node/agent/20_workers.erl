@@ -88,13 +88,19 @@ slowest(Slow) ->
                              is_map_key(T, Slow)]),
     lists:sublist(Busy ++ (Some -- Busy), 3).
 
-%% The innermost function that is not OTP's own: timer:sleep/1 says nothing.
+%% The innermost function that is not OTP's own: timer:sleep/1 says nothing. Twins go by the name of
+%% their module.
 whereabouts(P) ->
     case process_info(P, current_stacktrace) of
         {_, [_ | _] = Stack} ->
             [{M, F, A, _} | _] = [Frame || {M, _, _, _} = Frame <- Stack, not code:is_sticky(M)] ++
                 Stack,
-            text_of("~tp:~tp/~tp", [M, F, if is_list(A) -> length(A); true -> A end]);
+            case F =:= ends andalso is_agent(M) of
+                true -> <<"a trial of its conversion on a copy">>;
+                false ->
+                    text_of("~tp:~tp/~tp",
+                            [own_name(M), F, if is_list(A) -> length(A); true -> A end])
+            end;
         _ -> <<"?">>
     end.
 
@@ -194,13 +200,14 @@ progress(E, Ref, K) ->
 %% On the way out there is no failure that could stop anything.
 answer(Op, Answer) when Op =:= suspend; Op =:= take -> answer(Answer);
 answer(Op, Answer) when element(1, Op) =:= change; element(1, Op) =:= convert;
-element(1, Op) =:= ask;
+element(1, Op) =:= ask; element(1, Op) =:= precompute; element(1, Op) =:= install;
                    element(1, Op) =:= renew; element(1, Op) =:= revert -> answer(Answer);
 answer(_, _) -> ok.
 
 answer(ok) -> ok;
 answer({ok, _}) -> ok;
 answer({error, {unknown_system_msg, _}}) -> {error, was_running()};
+answer({error, {updo_text, Why}}) -> {error, Why};
 answer({error, Why}) -> {error, why(Why)};
 answer(Other) -> {error, text(Other)}.
 
@@ -216,7 +223,8 @@ Class =:= throw -> raised(Class, Reason, Stack);
 why(Other) -> text(no_args(Other)).
 
 raised(Class, Reason, Stack) ->
-    Ours = [F || {M, _, _, _} = F <- Stack, not code:is_sticky(M)],
+    Ours = [setelement(1, F, own_name(M)) || {M, _, _, _} = F <- Stack, not code:is_sticky(M),
+                                             not is_agent(M)],
     Where = case {Ours, Stack} of
         {[], []} -> [];
         {[], [F | _]} -> [" in ", frame(F)];
@@ -224,6 +232,15 @@ raised(Class, Reason, Stack) ->
             [" in ", frame(F) | [["\ncalled by ", frame(C)] || C <- lists:sublist(Callers, 5)]]
     end,
     text_of("~w:~tP~ts", [Class, no_args(Reason), 30, Where]).
+
+is_agent(M) -> lists:prefix("updo_agent", atom_to_list(M)).
+
+%% Frames of a twin go by the name of its module.
+own_name(M) ->
+    case string:split(atom_to_list(M), "@updo", trailing) of
+        [[_ | _] = Name, []] -> list_to_atom(Name);
+        _ -> M
+    end.
 
 frame({M, F, A, Place}) ->
     Line = case {proplists:get_value(file, Place), proplists:get_value(line, Place)} of
@@ -249,6 +266,20 @@ send({revert, What, Save, Nobody}, From, P) ->
 send({convert, M, Mod, Fun, Save, Handler, Nobody}, From, P) ->
     P ! {system, {Nobody, Nobody}, {replace_state, Save}},
     P ! {system, {Nobody, Nobody}, {replace_state, convert_fun(From, M, Mod, Fun, Handler)}};
+%% A process that something else has resumed would go on from another state than the one converted.
+send({precompute, {Kind, _, _, _, _} = How, Pass, Bounds, First, Limit, Nobody}, From, P) ->
+    IsFirst = is_map_key(P, First),
+    case IsFirst andalso in_suspend_loop(P, 5) =:= false of
+        true -> tell(From, {error, {unknown_system_msg, precompute}});
+        false ->
+            Ms = case IsFirst of true -> Limit; false -> none end,
+            Fun = precompute_fun(From, How, Pass, Bounds, Ms),
+            P ! {system, {Nobody, Nobody}, {replace_state, Fun}},
+            handlers_done(Kind, From, P)
+    end;
+send({install, {Kind, _, _, _, _} = How, Pass, Nobody}, From, P) ->
+    P ! {system, {Nobody, Nobody}, {replace_state, install_fun(From, How, Pass)}},
+    handlers_done(Kind, From, P);
 send({ask, M, Vsn, Stash, Unstash, Nobody}, From, P) ->
     P ! {system, {Nobody, Nobody}, {replace_state, Stash}},
     P ! {system, From, {change_code, M, Vsn, callback_mode}},
@@ -263,6 +294,11 @@ send({stay, Op}, From, P) ->
 send({erase, Erase, _, Nobody}, From, P) ->
     P ! {system, {Nobody, Nobody}, {replace_state, Erase}},
     P ! {system, From, {debug, {remove, {updo_agent, none}}}}.
+
+%% A manager runs a fun once for each of its handlers: an answer of its own says that it is through.
+handlers_done(event, From, P) ->
+    P ! {system, From, {debug, {remove, {updo_agent, none}}}};
+handlers_done(_, _, _) -> ok.
 
 send_restore({restore, Restore, _, Nobody, Ask}, P) ->
     P ! {system, {Nobody, Nobody}, {replace_state, Restore}},

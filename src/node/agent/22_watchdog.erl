@@ -102,7 +102,7 @@ watchdog_state(Back, Handlers) ->
     portable("fun(S0) -> "
              "S = case erase('$updo_asking') of {B, none} -> B; {B, E} -> "
              "process_flag(error_handler, E), B; undefined -> S0 end, "
-             "erase('$updo_asked'), "
+             "erase('$updo_asked'), " ++ portable_forget_computed() ++
              "K = case S of {H, I, _} -> case maps:is_key(H, Handlers) andalso "
              "get({'$updo_saved', H, I}) of "
              "      {_, _, _} -> {'$updo_saved', H, I}; _ -> '$updo_saved' end; "
@@ -117,6 +117,8 @@ watchdog_text() ->
     "        {_, D} -> lists:any(fun({'$updo_saved', _}) -> true; ({{'$updo_saved', _, _}, _}) -> "
     "true; "
     "                               ({'$updo_asking', _}) -> true; ({'$updo_asked', _}) -> true; "
+    "                               ({'$updo_computed', _}) -> true; "
+    "                               ({{'$updo_computed', _, _}, _}) -> true; "
     "(_) -> false end, D); "
     "        undefined -> false "
     "    end "

@@ -40,6 +40,7 @@ pub const SOURCE: &str = concat!(
     include_str!("21_persist.erl"),
     include_str!("22_watchdog.erl"),
     include_str!("23_shapes.erl"),
+    include_str!("24_precompute.erl"),
 );
 
 /// The expressions that bring the source to life on the node.
