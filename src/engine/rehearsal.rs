@@ -232,7 +232,12 @@ impl Connection<'_> {
         }
         let interrupt = self.engine.settings.interrupt.clone();
         let done = self.rehearse(upgrade, limits(&plan.rehearse), &interrupt, progress)?;
-        let is_said = !done.tried.is_empty() || !done.untried.is_empty();
+        // What has no process converts nothing.
+        let runs = |module: &Module| {
+            let changed = upgrade.changes.modules.get(module);
+            changed.is_some_and(|changed| changed.processes > 0)
+        };
+        let is_said = !done.tried.is_empty() || done.untried.keys().any(runs);
         let is_said = is_said || !done.unasked.is_empty();
         Ok(is_said.then_some(done))
     }

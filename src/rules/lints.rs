@@ -19,8 +19,8 @@ use crate::term::Term;
 /// How many modules or processes a diagnostic names one by one.
 pub(super) const NAMED: usize = 5;
 
-/// What this file and the files that it calls have to say, in no particular order; subjects with an `advice` of their
-/// own are asked by `engine::prepare::decide`.
+/// What this file and the files that it calls have to say, in no particular order. `children`, `effects`,
+/// `configuration`, `toolchain` and `shared_records` are asked by `engine::prepare::decide` itself.
 pub fn advice(plan: &Plan, changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnostic> {
     let mut diagnostics: Vec<Diagnostic> = Vec::new();
     // What the plan leaves out on purpose needs no word.

@@ -84,7 +84,7 @@ fn malformed(error: &ScriptError) -> Diagnostic {
     for line in lines {
         diagnostic = diagnostic.note(line);
     }
-    diagnostic.help("instructions are those of OTP's appup(4) and relup(4), and updo's own: docs/language.md, insert")
+    diagnostic.help("instructions are those of OTP's appup(4) and relup(4)")
 }
 
 /// An instruction as steps of a run.

@@ -2,6 +2,7 @@
 
 use crate::fleet::Fleet;
 use crate::support::apps::fleet as beams;
+use crate::support::desk::Desk;
 
 #[test]
 fn the_first_failure_stops() {
@@ -22,6 +23,23 @@ fn the_first_failure_stops() {
         .eval("application:unset_env(kernel, fleet)");
     fleet.run(&[]).run().exits(0).says(&["3 of 3 nodes"]);
     assert_eq!(fleet.versions(), [2; 4]);
+}
+
+/// As the plan's conversions are usually: computed before anything is switched.
+#[test]
+fn a_conversion_that_fails_before_the_switch_stops_as_well() {
+    let mut fleet = Fleet::new(3);
+    fleet.desk = Desk::new();
+    fleet.plan("rollout #{canary => 1, batch => 1}.");
+    fleet.on(1, "fail");
+    let ran = fleet.run(&[]).run().exits(22);
+    ran.says(&[
+        "E604",
+        "nothing was changed",
+        "1 of 3 nodes new",
+        "not touched",
+    ]);
+    assert_eq!(fleet.versions(), [2, 1, 1]);
 }
 
 #[test]

@@ -25,7 +25,7 @@ impl Fleet {
         });
         Self {
             nodes,
-            desk: Desk::new(),
+            desk: Desk::converting_after_the_switch(),
         }
     }
 

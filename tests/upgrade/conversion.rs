@@ -212,3 +212,51 @@ fn beams_that_cannot_be_used() {
         .says(&["E214", "bank_rate.beam"]);
     is(node, Is::Old, &pids);
 }
+
+/// A process that ends in `code_change` is not counted as converted, and is reported.
+#[test]
+fn a_process_that_dies_in_a_conversion_after_the_switch_is_reported() {
+    let bank = replaced();
+    let node = &bank.node;
+    let desk = Desk::converting_after_the_switch();
+    let fifth = node.eval_text("whereis(bank_account_5)");
+    let plan = Plan::on_disk("{fail, 5, die}").on(&desk);
+    let ran = desk.on(node, &["run", &plan, "--yes"]).run().exits(0);
+    ran.says(&["W616", "1 of the processes to convert died"]);
+    assert_ne!(fifth, node.eval_text("whereis(bank_account_5)"));
+}
+
+/// A process that stays in `code_change` cannot be helped: all others are old and run, updo names the process and what
+/// to type, and after that the node is old.
+#[test]
+fn one_that_never_returns_after_the_switch() {
+    let bank = replaced();
+    let node = &bank.node;
+    let desk = Desk::converting_after_the_switch();
+    let fifth = node.eval_text("whereis(bank_account_5)");
+    let plan = Plan::on_disk("{slow, 5, infinity}")
+        .account("timeout => 1s")
+        .on(&desk);
+    let began = Instant::now();
+    let ran = desk.on(node, &["run", &plan, "--yes"]).run().exits(21);
+    assert!(
+        began.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        began.elapsed()
+    );
+    let pid = fifth.trim_matches(['<', '>']).replace('.', ",");
+    let by_hand = format!("exit(c:pid({pid}), kill).");
+    let ran = ran.says(&["E609", "E604", &fifth, &by_hand, "not complete"]);
+    // It is still inside code_change: nothing may claim the contrary.
+    for claim in ["all processes resumed", "were put back"] {
+        assert!(!ran.stderr.contains(claim), "{}", ran.stderr);
+    }
+    assert_eq!(
+        node.eval_text("length(witness:troubled())"),
+        "1",
+        "only the one that hangs"
+    );
+    node.eval("exit(whereis(bank_account_5), kill)");
+    node.await_true("is_pid(whereis(bank_account_5))");
+    is(node, Is::Old, &pids_of(node));
+}

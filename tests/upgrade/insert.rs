@@ -57,7 +57,7 @@ fn the_documented_plan() {
     let taken = steps(&desk).join(" ");
     assert_eq!(
         taken,
-        "prepare apply load suspend hook load convert resume suspend suspend load convert hook resume apply"
+        "prepare apply load suspend hook load convert resume suspend suspend compute load convert hook resume apply"
     );
     assert_eq!(
         node.eval_text("application:get_env(mill, shut)"),

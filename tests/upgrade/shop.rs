@@ -139,7 +139,10 @@ fn events(text: &str) {
         .filter(|line| line["type"] == "step.finished" && line["ok"] == true)
         .filter_map(|line| line["step"].as_str())
         .collect();
-    assert_eq!(steps, ["prepare", "suspend", "load", "convert", "resume"]);
+    assert_eq!(
+        steps,
+        ["prepare", "suspend", "compute", "load", "convert", "resume"]
+    );
     let last = lines.last().expect("an end");
     assert_eq!(
         (&last["type"], &last["state"]),

@@ -7,6 +7,8 @@
 %% says that the process is suspended now, and begins the next attempt. It is held for one budget at
 %% most. What this executor waits for is the map Slow, #{Pid => Ref of the request}; an answer with
 %% another reference belongs to a request that is over.
+%%
+%% `take/5` hands the requests of one rank to the workers.
 
 %% -------------------------------------------------------------------------------------------------
 %% Attempts

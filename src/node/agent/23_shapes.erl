@@ -44,6 +44,7 @@ part_within(T) when is_tuple(T) -> {tuple, tuple_size(T)};
 part_within(T) -> form(T).
 
 %% None of a supervisor.
+%% => held_forms()
 held(supervisor, _, _) -> none;
 held(statem, {Was, D}, {Name, New}) when is_atom(Was), is_atom(Name) ->
     (both_forms(D, New))#{was => Was, name => Name};
