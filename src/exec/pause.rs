@@ -2,7 +2,7 @@
 //!
 //! Takes the windows of a script, how long processes took to answer a system message and how long their conversions
 //! took; gives for how long processes would be suspended. The constants are fitted to measured windows of 4 to 10,000
-//! processes (docs/performance.md); `make bench rehearse` holds the prediction against what happens.
+//! processes (docs/decisions.md); `make bench rehearse` holds the prediction against what happens.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
