@@ -59,10 +59,12 @@ some(M, N) ->
 
 begun(Ms) -> receive {updo, _, _, {suspend_postponed, _, Info}} -> Info after Ms -> error(not_postponed) end.
 
-others_go_on() ->
+others_go_on() -> others_go_on(2500).
+
+others_go_on(BusyMs) ->
     {V1, V2, [B | Ps]} = some(t_bg, 40),
     Callers = callers(Ps),
-    busy(B, 2500),
+    busy(B, BusyMs),
     {new, #{suspended_us := Us, called_off := Off}, Es} = upgrade(job_of([module(V2, V1)], window([t_bg], []), #{})),
     bounded(Callers),
     #{attempts := N} = suspended(Es),
@@ -111,7 +113,7 @@ loop(Until) ->
 budget_infinity() ->
     {V1, V2, [B | Ps]} = some(t_bi, 5),
     Callers = callers(Ps),
-    busy(B, 1000),
+    busy(B, 3000),
     {new, #{called_off := 0}, Es} = upgrade(job_of([module(V2, V1)], window([t_bi], []), #{budget => infinity})),
     {Longest, _} = longest(Callers),
     true = Longest > 500,
@@ -403,7 +405,8 @@ longest_delay({[], Clock}) -> Clock ! stop, receive {longest, Clock, Ms} -> {0, 
 
 interpreted_budget() ->
     persistent_term:put(interpret, true),
-    try others_go_on() after persistent_term:put(interpret, false) end.
+    %% An interpreted agent comes to life more slowly.
+    try others_go_on(6000) after persistent_term:put(interpret, false) end.
 
 %% A library is new already when a server does not suspend: all is old again, for the server has been asked for nothing else.
 busy_behind_a_load() ->
