@@ -1,7 +1,7 @@
 //! W637: a conversion that calls a process which is suspended in the same window.
 //!
 //! Takes the new code of the modules that are converted, and the script; says of each call in `code_change`, in a
-//! supervisor's new `init/1` and in what these reach, whether the process that it names stands still by then. Only names
+//! supervisor's new `init/1` and in what these reach, whether the process that it names is suspended by then. Only names
 //! in the code are known: a process that is called by its pid is not seen.
 
 use std::collections::BTreeSet;

@@ -239,7 +239,7 @@ rehearsed_killed() ->
     {ok, _} = boot(job([], [{1, {twins_load, [t_rh]}}, {2, {rehearse, What}}], #{twins => [Twin]})),
     Exec = receive {updo, _, _, {started, #{executor := E}}} -> E end,
     In = fun() -> [P || P <- processes(), {_, {'t_rh@updo', _, _}} <- [process_info(P, current_function)]] end,
-    wait(fun() -> length(In()) =:= 1 end, nobody_tries),
+    wait(fun() -> length(In()) =:= 1 end, none_tries),
     exit(Exec, kill),
     receive {updo, _, _, {finished, old, _}} -> ok after 10000 -> error(not_finished) end,
     [] = In(),

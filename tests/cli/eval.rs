@@ -123,7 +123,7 @@ fn calls_inside_each_other_stay_on_the_node() {
     }
 }
 
-/// References into the node's memory are told apart from all others, on this node as it is.
+/// References into the node's memory are distinguished from all others, on this node as it is.
 #[test]
 fn a_value_that_cannot_leave_the_node_is_refused() {
     let (node, desk) = (TestNode::shared(), Desk::new());

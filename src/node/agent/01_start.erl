@@ -33,7 +33,7 @@
 %%   guardian, gmon                the guardian, and the monitor on it
 %%   workers, watchers             the workers; the clients that get events
 %%   phase                         running, idle or settling
-%%   nobody, pass                  a process that has ended, as sender of what needs no answer; what
+%%   dead_pid, pass                a process that has ended, as sender of what needs no answer; what
 %%                                 an answer of this executor is known by
 %%   recovered                     true in one that has succeeded another
 %%   want, seen, to_find, looked   which processes to suspend: modules, processes decided already,

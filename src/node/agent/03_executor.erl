@@ -11,7 +11,7 @@ executor(G, Job, Log, Watchers, Mode) ->
     put(guardian, G),
     put(gmon, monitor(process, G)),
     watchdog_tell({updo_watch, self()}),
-    put(nobody, nobody()),
+    put(dead_pid, dead_pid()),
     put(pass, make_ref()),
     Me = self(),
     Workers = [spawned(fun() -> worker(Me, #{}) end, [link])
@@ -26,7 +26,7 @@ executor(G, Job, Log, Watchers, Mode) ->
     idle().
 
 %% A pid that is certainly dead: answers sent to it are not even copied.
-nobody() ->
+dead_pid() ->
     {P, Mon} = spawned(fun() -> ok end, [monitor]),
     receive {'DOWN', Mon, process, P, _} -> P end.
 

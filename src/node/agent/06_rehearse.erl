@@ -127,9 +127,9 @@ rehearse_one(P, Keeper, #{words := Words, wait := Wait, ms := Ms, most := Most} 
         undefined -> dead;
         {_, Size} when Size > Most -> big;
         _ ->
-            {Exec, Ref, Nobody} = {self(), make_ref(), get(nobody)},
+            {Exec, Ref, DeadPid} = {self(), make_ref(), get(dead_pid)},
             Heap = #{size => Words, kill => true, error_logger => false},
-            {T, Mon} = spawned(fun() -> trial(Exec, Ref, P, Nobody, What) end,
+            {T, Mon} = spawned(fun() -> trial(Exec, Ref, P, DeadPid, What) end,
                                [monitor, {max_heap_size, Heap}]),
             Keeper ! {trial, T},
             Atoms = erlang:system_info(atom_count),
@@ -198,12 +198,12 @@ trials_keeper(Mon, Trial) ->
 %% ------------------------------------------------------------------------------------------------
 %% The process that tries
 
-trial(Exec, Ref, P, Nobody, #{wait := Wait} = What) ->
+trial(Exec, Ref, P, DeadPid, #{wait := Wait} = What) ->
     ExecMon = monitor(process, Exec),
     receive {Ref, go} -> ok; {'DOWN', ExecMon, process, _, _} -> exit(normal) end,
     demonitor(ExecMon, [flush]),
     Mon = monitor(process, P),
-    Message = {system, {Nobody, make_ref()}, {replace_state, hands_over(Ref, Wait, What)}},
+    Message = {system, {DeadPid, make_ref()}, {replace_state, hands_over(Ref, Wait, What)}},
     T = now_us(),
     P ! Message,
     %% Before the copy, which takes the longer the larger the state is.

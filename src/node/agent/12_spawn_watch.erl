@@ -325,7 +325,7 @@ converted_down(M, P) ->
             #{M := #{vsn := Vsn}} = log_get(before),
             not makes_anew(P) andalso converted_one(P,
                                                     {change, M, {down, Vsn}, Extra, fun(S) -> S end,
-                                                     get(nobody)});
+                                                     get(dead_pid)});
         _ -> false
     end.
 
@@ -371,7 +371,7 @@ converted_after(M, P, Vsn) ->
     case how(M) of
         {_, {advanced, Extra}} = How ->
             (element(1, How) =:= down orelse makes_anew(P)) andalso
-                converted_one(P, {change, M, Vsn, Extra, fun(S) -> S end, get(nobody)});
+                converted_one(P, {change, M, Vsn, Extra, fun(S) -> S end, get(dead_pid)});
         {down, soft} -> true;
         _ -> false
     end.

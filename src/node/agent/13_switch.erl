@@ -123,8 +123,8 @@ change(Id, M, How, Vsn, All) ->
     Handler = is_map_key(M, handlers()),
     Save = save_fun(stamp(), get(pass), Handler),
     Op = case How of
-        {advanced, Extra} -> {change, M, Vsn, Extra, Save, get(nobody)};
-        {convert, {Mod, Fun}} -> {convert, M, Mod, Fun, Save, Handler, get(nobody)}
+        {advanced, Extra} -> {change, M, Vsn, Extra, Save, get(dead_pid)};
+        {convert, {Mod, Fun}} -> {convert, M, Mod, Fun, Save, Handler, get(dead_pid)}
     end,
     Sum = case How of
         {advanced, Arg} ->
@@ -186,7 +186,7 @@ forget_running() ->
         {_, Failed} -> [P || {P, Why} <- Failed, Why =:= was_running()];
         undefined -> []
     end,
-    lists:foreach(fun(P) -> worker_of(P) ! {cast, {erase, erase_fun(), none, get(nobody)}, P} end,
+    lists:foreach(fun(P) -> worker_of(P) ! {cast, {erase, erase_fun(), none, get(dead_pid)}, P} end,
                   Running).
 
 handlers() -> maps:from_list([{M, true} || M <- job(handlers, [])]).

@@ -38,7 +38,7 @@ ask_mode(Id, M) ->
                                 "gen_statem does not ask for its callback mode">>, 1)}),
             Vsn = loaded_vsn(M),
             {Stash, Unstash} = ask_funs(Handler, stamp(), none),
-            for_all(Id, M, {ask, M, Vsn, Stash, Unstash, get(nobody)}, callback_mode, Vsn,
+            for_all(Id, M, {ask, M, Vsn, Stash, Unstash, get(dead_pid)}, callback_mode, Vsn,
                     parts_of(M))
     end.
 

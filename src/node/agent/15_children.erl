@@ -327,14 +327,14 @@ by_kind(M, All) ->
 
 %% The conversion of supervisors, up or down.
 renew_op(M, {down, _} = Vsn, Extra, Save) ->
-    {revert, {M, current_md5(M), Vsn, Extra, self()}, Save, get(nobody)};
+    {revert, {M, current_md5(M), Vsn, Extra, self()}, Save, get(dead_pid)};
 renew_op(M, Vsn, Extra, Save) ->
     #{M := #{md5 := Md5}} = log_get(before),
     Ops = lists:append([L || {_, {children, L}} <- job(steps, [])]),
     Stops = [Id || {stop, Sup, Id} <- Ops, Sup =:= M],
     Shown = lists:append([Ids || {renewed, Sup, #{stop := Ids}} <- Ops, Sup =:= M, is_list(Ids)]),
     {renew, M, Vsn, Extra, fun(S) -> marked(Save(S)) end, keep_fun(M, Md5, {Stops, Shown}),
-     get(nobody)}.
+     get(dead_pid)}.
 
 %% OTP's {state, Name, Strategy, {Ids, #{Id => Child}}, ...}, whose children end in their `modules`.
 marked(S) when is_tuple(S) ->

@@ -39,7 +39,7 @@ effects(Mode, M, Acts, Extra) ->
                 {up, _, _} -> {down, undefined};
                 {down, _, {down, V}} -> V
             end,
-            Op = {change, M, Vsn, Extra, fun(S) -> S end, get(nobody)},
+            Op = {change, M, Vsn, Extra, fun(S) -> S end, get(dead_pid)},
             Until = now_ms() + job(grace, grace()),
             [#{pid => P, module => M, why => Why} || P <- Done,
              {error, Why} <- [asked_back(P, Op, Until)]]

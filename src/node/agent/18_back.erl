@@ -32,11 +32,11 @@ resume(M, Op) ->
                 end, {0, []}, parts_of(M)).
 
 %% Processes that were suspended before the run get their states back and stay suspended.
-stay_suspended({restore, _, Portable, Nobody, Ask}, Left) when is_tuple(Left) ->
+stay_suspended({restore, _, Portable, DeadPid, Ask}, Left) when is_tuple(Left) ->
     Ref = make_ref(),
     Later = case Ask of {M, Vsn, _, Then} -> {M, Vsn, Then, Then}; none -> none end,
-    {_, Slow, _} = dispatch(Ref, resume, {stay, {restore, Portable, Portable, Nobody, Later}}, Left,
-                            parts_size(Left)),
+    Stay = {stay, {restore, Portable, Portable, DeadPid, Later}},
+    {_, Slow, _} = dispatch(Ref, resume, Stay, Left, parts_size(Left)),
     wait_late(Ref, maps:from_list([{P, true} || P <- Slow]), now_ms() + job(grace, grace()), 0,
               all);
 stay_suspended(_, _) -> ok.
@@ -160,7 +160,7 @@ restore_op(Asks, Ask) ->
     Portable = portable_restore_fun(stamp(), handlers(), Asks),
     %% Of those that a dead executor asked for something it is unknown which hang.
     Fun = case get(recovered) of true -> Portable; _ -> restore_fun(stamp(), handlers(), Asks) end,
-    {restore, Fun, Portable, get(nobody), Ask}.
+    {restore, Fun, Portable, get(dead_pid), Ask}.
 
 %% The modules of this window that are new now.
 switched_now() ->
@@ -246,8 +246,8 @@ convert_rest(M, How, P) ->
             Handler = is_map_key(M, handlers()),
             Save = save_fun(stamp(), get(pass), Handler),
             Op = case How of
-                {advanced, Extra} -> {change, M, old_vsn(up, M), Extra, Save, get(nobody)};
-                {convert, {Mod, Fun}} -> {convert, M, Mod, Fun, Save, Handler, get(nobody)}
+                {advanced, Extra} -> {change, M, old_vsn(up, M), Extra, Save, get(dead_pid)};
+                {convert, {Mod, Fun}} -> {convert, M, Mod, Fun, Save, Handler, get(dead_pid)}
             end,
             case converted_one(P, Op) of true -> []; false -> [{M, P, <<"its conversion failed">>}]
             end
@@ -263,7 +263,7 @@ saved_state(P, M) ->
         true -> fun({H, I, _} = S) when H =:= M -> Look({'$updo_saved', H, I}, S); (S) -> S end;
         false -> fun(S) -> Look('$updo_saved', S) end
     end,
-    P ! {system, {get(nobody), get(nobody)}, {replace_state, Fun}},
+    P ! {system, {get(dead_pid), get(dead_pid)}, {replace_state, Fun}},
     receive {Ref, Answer} -> Answer after 1000 -> not_converted end.
 
 %% Switched, failed, and no old binaries: leave nothing suspended and say what is left to do.
@@ -314,7 +314,7 @@ settle(Persist) ->
     Survey = survey(),
     #{converted := Converted, loaded := Loaded, forward := Forward, switching := S, on_load := O} =
         get(log),
-    Erase = {erase, erase_fun(), portable_erase_fun(), get(nobody)},
+    Erase = {erase, erase_fun(), portable_erase_fun(), get(dead_pid)},
     %% A window that could not be undone has not been closed either: its states are those that stay.
     Open = case log_get(stays) of false -> []; _ ->
         [One || F <- log_get(found), One <- maps:to_list(F)] end,

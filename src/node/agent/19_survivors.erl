@@ -74,7 +74,7 @@ survivor_counts(#{watched := Watched, ended := Ended, crashed := Crashed, died :
 watch_survivors(Found, Wait) ->
     P = survivors_pid(),
     Mon = monitor(process, P),
-    P ! {watch, case Wait of true -> self(); false -> get(nobody) end, Mon,
+    P ! {watch, case Wait of true -> self(); false -> get(dead_pid) end, Mon,
          survivors_of(maps:to_list(Found))},
     Killed = case Wait of
         true ->
@@ -96,7 +96,7 @@ survivors_pid() ->
                 true -> P;
                 false ->
                     Next = survivors_new(),
-                    Next ! {watch, get(nobody), make_ref(), survivors_of(log_get(converted))},
+                    Next ! {watch, get(dead_pid), make_ref(), survivors_of(log_get(converted))},
                     Next ! resumed,
                     Next
             end

@@ -116,10 +116,10 @@ stop_workers() ->
 %% Slow: requests that were not answered quickly; their answers are passed on when they come.
 worker(E, Slow) ->
     receive
-        {dispatch, Ref, {restore, _, Portable, Nobody, Ask} = Op, Pids} when map_size(Slow) > 0 ->
+        {dispatch, Ref, {restore, _, Portable, DeadPid, Ask} = Op, Pids} when map_size(Slow) > 0 ->
             Hanging = maps:from_list([{P, true} || {_, P} <- maps:keys(Slow)]),
             {Those, Others} = lists:partition(fun(P) -> is_map_key(P, Hanging) end, Pids),
-            Special = {restore, Portable, Portable, Nobody,
+            Special = {restore, Portable, Portable, DeadPid,
                        case Ask of {M, Vsn, _, Later} -> {M, Vsn, Later, Later}; none -> none end},
             lists:foreach(fun(P) -> send(Special, {self(), {Ref, P}}, P) end, Those),
             Slow1 = maps:merge(Slow, maps:from_list([{{Ref, P}, true} || P <- Those])),
@@ -132,7 +132,7 @@ worker(E, Slow) ->
             send(Op, {self(), {Ref, P}}, P),
             worker(E, Slow#{{Ref, P} => true});
         {cast, Op, P} ->
-            send(Op, {self(), {nobody, P}}, P),
+            send(Op, {self(), {dead_pid, P}}, P),
             worker(E, Slow);
         {sync, Ref} -> E ! {synced, Ref}, worker(E, Slow);
         {{ask, P}, Answer} -> unasked_one(E, P, Answer), worker(E, Slow);
@@ -182,8 +182,8 @@ pump(E, Ref, Op, Ps, Out, Dead, Slow, Late, K) ->
 
 %% A busy process may come to the last request of a run when the agent's module is gone; a fun of it
 %% fails then.
-outlast({erase, _, Portable, Nobody}, Ps) ->
-    lists:foreach(fun(P) -> P ! {system, {Nobody, Nobody}, {replace_state, Portable}} end, Ps);
+outlast({erase, _, Portable, DeadPid}, Ps) ->
+    lists:foreach(fun(P) -> P ! {system, {DeadPid, DeadPid}, {replace_state, Portable}} end, Ps);
 outlast(_, _) -> ok.
 
 unasked_one(E, P, Answer) ->
@@ -253,37 +253,37 @@ frame({M, F, A, Place}) ->
 %% `take` reports at once which processes are slow.
 send(Op, From, P) when Op =:= suspend; Op =:= take -> P ! {system, From, suspend};
 send(resume, From, P) -> P ! {system, From, resume};
-send({change, M, Vsn, Extra, Save, Nobody}, From, P) ->
-    P ! {system, {Nobody, Nobody}, {replace_state, Save}},
+send({change, M, Vsn, Extra, Save, DeadPid}, From, P) ->
+    P ! {system, {DeadPid, DeadPid}, {replace_state, Save}},
     P ! {system, From, {change_code, M, Vsn, Extra}};
-send({renew, M, Vsn, Extra, Save, Keep, Nobody}, From, P) ->
-    P ! {system, {Nobody, Nobody}, {replace_state, Save}},
+send({renew, M, Vsn, Extra, Save, Keep, DeadPid}, From, P) ->
+    P ! {system, {DeadPid, DeadPid}, {replace_state, Save}},
     P ! {system, From, {change_code, M, Vsn, Extra}},
-    P ! {system, {Nobody, Nobody}, {replace_state, Keep}};
-send({revert, What, Save, Nobody}, From, P) ->
-    P ! {system, {Nobody, Nobody}, {replace_state, Save}},
-    P ! {system, {Nobody, Nobody}, {replace_state, revert_fun(From, What)}};
-send({convert, M, Mod, Fun, Save, Handler, Nobody}, From, P) ->
-    P ! {system, {Nobody, Nobody}, {replace_state, Save}},
-    P ! {system, {Nobody, Nobody}, {replace_state, convert_fun(From, M, Mod, Fun, Handler)}};
+    P ! {system, {DeadPid, DeadPid}, {replace_state, Keep}};
+send({revert, What, Save, DeadPid}, From, P) ->
+    P ! {system, {DeadPid, DeadPid}, {replace_state, Save}},
+    P ! {system, {DeadPid, DeadPid}, {replace_state, revert_fun(From, What)}};
+send({convert, M, Mod, Fun, Save, Handler, DeadPid}, From, P) ->
+    P ! {system, {DeadPid, DeadPid}, {replace_state, Save}},
+    P ! {system, {DeadPid, DeadPid}, {replace_state, convert_fun(From, M, Mod, Fun, Handler)}};
 %% A process that something else has resumed would go on from another state than the one converted.
-send({precompute, {Kind, _, _, _, _} = How, Pass, Bounds, First, Limit, Nobody}, From, P) ->
+send({precompute, {Kind, _, _, _, _} = How, Pass, Bounds, First, Limit, DeadPid}, From, P) ->
     IsFirst = is_map_key(P, First),
     case IsFirst andalso in_suspend_loop(P, 5) =:= false of
         true -> tell(From, {error, {unknown_system_msg, precompute}});
         false ->
             Ms = case IsFirst of true -> Limit; false -> none end,
             Fun = precompute_fun(From, How, Pass, Bounds, Ms),
-            P ! {system, {Nobody, Nobody}, {replace_state, Fun}},
+            P ! {system, {DeadPid, DeadPid}, {replace_state, Fun}},
             handlers_done(Kind, From, P)
     end;
-send({install, {Kind, _, _, _, _} = How, Pass, Nobody}, From, P) ->
-    P ! {system, {Nobody, Nobody}, {replace_state, install_fun(From, How, Pass)}},
+send({install, {Kind, _, _, _, _} = How, Pass, DeadPid}, From, P) ->
+    P ! {system, {DeadPid, DeadPid}, {replace_state, install_fun(From, How, Pass)}},
     handlers_done(Kind, From, P);
-send({ask, M, Vsn, Stash, Unstash, Nobody}, From, P) ->
-    P ! {system, {Nobody, Nobody}, {replace_state, Stash}},
+send({ask, M, Vsn, Stash, Unstash, DeadPid}, From, P) ->
+    P ! {system, {DeadPid, DeadPid}, {replace_state, Stash}},
     P ! {system, From, {change_code, M, Vsn, callback_mode}},
-    P ! {system, {Nobody, Nobody}, {replace_state, Unstash}};
+    P ! {system, {DeadPid, DeadPid}, {replace_state, Unstash}};
 send({restore, _, _, _, _} = Op, From, P) ->
     send_restore(Op, P),
     P ! {system, From, resume};
@@ -291,8 +291,8 @@ send({restore, _, _, _, _} = Op, From, P) ->
 send({stay, Op}, From, P) ->
     send_restore(Op, P),
     P ! {system, From, {debug, {remove, {updo_agent, none}}}};
-send({erase, Erase, _, Nobody}, From, P) ->
-    P ! {system, {Nobody, Nobody}, {replace_state, Erase}},
+send({erase, Erase, _, DeadPid}, From, P) ->
+    P ! {system, {DeadPid, DeadPid}, {replace_state, Erase}},
     P ! {system, From, {debug, {remove, {updo_agent, none}}}}.
 
 %% A manager runs a fun once for each of its handlers: an answer of its own says that it is through.
@@ -300,11 +300,11 @@ handlers_done(event, From, P) ->
     P ! {system, From, {debug, {remove, {updo_agent, none}}}};
 handlers_done(_, _, _) -> ok.
 
-send_restore({restore, Restore, _, Nobody, Ask}, P) ->
-    P ! {system, {Nobody, Nobody}, {replace_state, Restore}},
+send_restore({restore, Restore, _, DeadPid, Ask}, P) ->
+    P ! {system, {DeadPid, DeadPid}, {replace_state, Restore}},
     case Ask of
         {M, Vsn, {Stash, Unstash}, _} ->
-            send({ask, M, Vsn, Stash, Unstash, Nobody}, {self(), {ask, P}}, P);
+            send({ask, M, Vsn, Stash, Unstash, DeadPid}, {self(), {ask, P}}, P);
         none -> ok
     end.
 

@@ -126,8 +126,8 @@ watchdog_text() ->
     "Suspended = fun(Ps) -> [P || P <- Ps, {_, {sys, _, _}} <- [erlang:process_info(P, "
     "current_function)]] end, "
     %% Answers go to a process that is dead: this one's own past.
-    "Nobody = try erlang:spawn(erlang, self, []) catch error:system_limit -> erlang:self() end, "
-    "Send = fun(P, Request) -> P ! {system, {Nobody, erlang:make_ref()}, Request} end, "
+    "DeadPid = try erlang:spawn(erlang, self, []) catch error:system_limit -> erlang:self() end, "
+    "Send = fun(P, Request) -> P ! {system, {DeadPid, erlang:make_ref()}, Request} end, "
     %% A process that has not come out of its last call obeys later: a suspend and this are in its
     %% queue in order.
     "Resume = fun Resume(Ps, N) -> "

@@ -70,7 +70,7 @@ precompute_one(Id, M, Kind, Extra, Keeper) ->
             Limit = case lists:member(M, job(rehearsed, [])) of true -> none; _ -> limit(M) end,
             Bounds = #{lasts => Lasts, keeper => Keeper, names => running_names()},
             Op = {precompute, {Kind, M, Twin, Vsn, Extra}, {stamp(), get(pass)}, Bounds,
-                  tried_first(Pids), Limit, get(nobody)},
+                  tried_first(Pids), Limit, get(dead_pid)},
             for_all(Id, M, Op, {advanced, Extra}, Vsn, All)
     end.
 
@@ -256,7 +256,7 @@ install_op(M, Extra, Vsn, Change) ->
                 false ->
                     Handler = is_map_key(M, handlers()),
                     {install, {Kind, M, M, Vsn, Extra}, {stamp(), get(pass), Handler},
-                     get(nobody)}
+                     get(dead_pid)}
             end;
         false -> Change
     end.
@@ -297,7 +297,7 @@ forget_op() ->
         true -> Portable;
         _ -> fun(S) -> forget_computed(), S end
     end,
-    {restore, Fun, Portable, get(nobody), none}.
+    {restore, Fun, Portable, get(dead_pid), none}.
 
 forget_computed() ->
     lists:foreach(fun('$updo_computed' = K) -> erase(K);

@@ -331,7 +331,7 @@ impl Writer<'_> {
                         )
                     }
                     "reads" => whole(&format!(
-                        "_ = {{Application.get_env(:kernel, :nothing, o), System.monotonic_time(), Process.whereis(:nobody)}}\n    {{:ok, {upgraded}}}"
+                        "_ = {{Application.get_env(:kernel, :nothing, o), System.monotonic_time(), Process.whereis(:absent)}}\n    {{:ok, {upgraded}}}"
                     )),
                     "acts" => whole(&format!(
                         "send(self(), {{:upgraded, o}})\n    {{:ok, {upgraded}}}"

@@ -11,7 +11,7 @@ use crate::term::{Atom, Term};
 /// Most terms of the literals that are looked at.
 const MAX_TERMS: usize = 100_000;
 
-/// Tuples of one function that are told apart by their sizes first: which tag belongs to which size is not followed.
+/// Tuples of one function that the code distinguishes by their sizes first: which tag belongs to which size is not followed.
 #[derive(Default)]
 struct Chosen {
     sizes: BTreeSet<u32>,
