@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use crate::bank::{Is, Plan, await_standing, is, pids_of, replaced};
+use crate::support::TestNode;
 use crate::support::apps::{Deployed, bank};
-use crate::support::desk::Desk;
+use crate::support::desk::{Desk, Ran};
 
 #[test]
 fn every_way_to_fail() {
@@ -99,6 +100,15 @@ fn failing_when_pushed() {
     is(node, Is::New, &pids);
 }
 
+/// A run that ends in so many seconds.
+fn runs_within(seconds: u64, desk: &Desk, node: &TestNode, plan: &str) -> Ran {
+    let began = Instant::now();
+    let ran = desk.on(node, &["run", plan, "--yes"]).run();
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(seconds), "{took:?}");
+    ran
+}
+
 #[test]
 fn one_that_takes_too_long() {
     let bank = replaced();
@@ -108,13 +118,7 @@ fn one_that_takes_too_long() {
     let plan = Plan::on_disk("{slow, 5, 2500}")
         .account("timeout => 1s")
         .on(&desk);
-    let began = Instant::now();
-    let ran = desk.on(node, &["run", &plan, "--yes"]).run().exits(20);
-    assert!(
-        began.elapsed() < Duration::from_secs(12),
-        "{:?}",
-        began.elapsed()
-    );
+    let ran = runs_within(12, &desk, node, &plan).exits(20);
     ran.says(&[
         "E604",
         &fifth,
@@ -134,13 +138,7 @@ fn one_that_never_returns() {
     let plan = Plan::on_disk("{slow, 5, infinity}")
         .account("timeout => 1s")
         .on(&desk);
-    let began = Instant::now();
-    let ran = desk.on(node, &["run", &plan, "--yes"]).run().exits(20);
-    assert!(
-        began.elapsed() < Duration::from_secs(15),
-        "{:?}",
-        began.elapsed()
-    );
+    let ran = runs_within(15, &desk, node, &plan).exits(20);
     ran.says(&[
         "E604",
         &fifth,
@@ -237,13 +235,7 @@ fn one_that_never_returns_after_the_switch() {
     let plan = Plan::on_disk("{slow, 5, infinity}")
         .account("timeout => 1s")
         .on(&desk);
-    let began = Instant::now();
-    let ran = desk.on(node, &["run", &plan, "--yes"]).run().exits(21);
-    assert!(
-        began.elapsed() < Duration::from_secs(15),
-        "{:?}",
-        began.elapsed()
-    );
+    let ran = runs_within(15, &desk, node, &plan).exits(21);
     let pid = fifth.trim_matches(['<', '>']).replace('.', ",");
     let by_hand = format!("exit(c:pid({pid}), kill).");
     let ran = ran.says(&["E609", "E604", &fifth, &by_hand, "not complete"]);

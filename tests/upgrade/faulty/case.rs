@@ -85,7 +85,7 @@ impl Case {
             "specification" => others::supervisor(&mut dice, name, Some(fault)),
             "asks a suspended peer" => others::peers(&mut dice, name, Some(fault)),
             "update of a missing key" => elixir::server(&mut dice, name, Some(fault)),
-            _ if elixir::FAULTS.contains(&fault) && dice.chance(35) => {
+            _ if elixir::writes(fault) && dice.chance(35) => {
                 elixir::server(&mut dice, name, Some(fault))
             }
             _ => erlang::server(&mut dice, name, Some(fault)),

@@ -6,33 +6,19 @@ use crate::support::invented::Dice;
 
 use super::case::Case;
 
-/// Those that are written here as well.
-pub const FAULTS: &[&str] = &[
-    "bare state",
-    "three elements",
-    "error returned",
-    "missing clause",
-    "badmatch",
-    "field forgotten",
-    "key renamed",
-    "no conversion",
-    "wrong arity",
-    "not exported",
-    "endless",
-    "memory",
-    "slow for one",
-    "fails for one",
-    "function gone",
-    "throws",
-    "exits",
-    "same state",
-    "outer only",
-    "vsn",
-    "extra",
-    "badarith",
-    "badkey",
-    "return of another behaviour",
+/// Faults that are written in Erlang only.
+const ERLANG_ONLY: &[&str] = &[
+    "asks a suspended peer",
+    "name of no state",
+    "specification",
+    "plan's function",
+    "update of a missing key",
 ];
+
+/// Whether a fault is written in Elixir as well.
+pub fn writes(fault: &str) -> bool {
+    !ERLANG_ONLY.contains(&fault)
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
