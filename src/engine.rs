@@ -8,6 +8,7 @@ mod environment;
 pub mod leftovers;
 pub mod past_runs;
 mod prepare;
+mod recording;
 pub mod rehearsal;
 pub mod rollout;
 pub mod saved_script;
@@ -20,7 +21,6 @@ pub use discovery::{release_node, tls};
 pub use prepare::{Upgrade, decide};
 pub use settings::Settings;
 
-use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -47,7 +47,7 @@ use crate::rules::removal;
 use crate::script::insert;
 use crate::state::beams::Store;
 use crate::state::file_cache::Seen;
-use crate::state::runs::{RecordedRun, RunRecord, RunRecords};
+use crate::state::runs::RunRecords;
 
 /// How often a locked node is asked again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
@@ -483,79 +483,6 @@ impl Connection<'_> {
             record.finish(&outcome.state.to_string());
         }
         outcome
-    }
-
-    /// The record, under another name when another run has just taken this one.
-    fn claimed_record(
-        &self,
-        records: &RunRecords,
-        run: &mut String,
-        rollout: Option<&str>,
-        upgrade: &Upgrade,
-    ) -> std::io::Result<RunRecord> {
-        const TRIES: usize = 16;
-        for _ in 0..TRIES {
-            match self.begin_record(records, run, rollout, upgrade) {
-                Err(why) if why.kind() == ErrorKind::AlreadyExists => *run = run_id(records),
-                other => return other,
-            }
-        }
-        self.begin_record(records, run, rollout, upgrade)
-    }
-
-    fn begin_record(
-        &self,
-        records: &RunRecords,
-        run: &str,
-        rollout: Option<&str>,
-        upgrade: &Upgrade,
-    ) -> std::io::Result<RunRecord> {
-        let plan = &self.engine.plan;
-        let summary = RecordedRun {
-            run: run.to_owned(),
-            rollout: rollout.map(str::to_owned),
-            node: self.session.node().clone(),
-            creation: Some(self.session.creation()),
-            title: plan.title.clone(),
-            plan: absolute(&plan.path),
-            owner: owner(),
-            began: now(),
-            state: "running".to_owned(),
-            goal: "new".to_owned(),
-            note: self.engine.settings.message.clone(),
-            keep: now().saturating_add(plan.keep_old.as_secs()),
-        };
-        let back = upgrade.has_way_back().then(|| {
-            exec::job::rollback_job(&upgrade.changes, &upgrade.rules, &upgrade.script)
-                .persisting(plan.persist)
-                .within(plan.budget)
-                .record(&upgrade.changes, &upgrade.rules)
-        });
-        let text = plan
-            .sources
-            .sources()
-            .first()
-            .map_or("", |source| &source.text);
-        let steps =
-            exec::steps::every(&upgrade.changes, &upgrade.rules, &upgrade.script, plan.soak);
-        let script = exec::job::begun_record(&upgrade.changes, &upgrade.rules, &steps);
-        let taken = exec::steps::soaked(&upgrade.script, &upgrade.rules, plan.soak).len();
-        let script = exec::job::with_outlook(script, taken, plan.deadline);
-        let mut record = records.begin(&summary, text, back.as_ref(), Some(&script))?;
-        record.event(&json::stream(&plan.path.display().to_string()));
-        for line in self.head(upgrade) {
-            record.event(&line);
-        }
-        Ok(record)
-    }
-
-    /// A run without a record cannot be found again: said before it begins.
-    fn unrecorded(&self, run: &str, why: &std::io::Error) -> Diagnostic {
-        let folder = self.engine.settings.state_dir.display();
-        Diagnostic::new(Code::W615, format!("run {run} is not recorded"))
-            .note(format!("{folder}: {why}"))
-            .note("updo rollback, attach, log and report will not find it")
-            .help("give it a folder that it can write: UPDO_STATE_DIR=FOLDER")
     }
 
     /// The preview of an upgrade as `updo preview` shows it, without colours: every instruction with its reasons, the window,

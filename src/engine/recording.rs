@@ -1,0 +1,85 @@
+//! The record of a run: what the state folder keeps of it before the node is touched, so that a rollback, `attach` and a
+//! report find it whatever happens to this process.
+
+use std::io::ErrorKind;
+
+use super::{Connection, Upgrade, absolute, now, owner, run_id};
+use crate::diag::{Code, Diagnostic};
+use crate::exec;
+use crate::report::json;
+use crate::state::runs::{RecordedRun, RunRecord, RunRecords};
+
+impl Connection<'_> {
+    /// The record, under another name when another run has just taken this one.
+    pub(super) fn claimed_record(
+        &self,
+        records: &RunRecords,
+        run: &mut String,
+        rollout: Option<&str>,
+        upgrade: &Upgrade,
+    ) -> std::io::Result<RunRecord> {
+        const TRIES: usize = 16;
+        for _ in 0..TRIES {
+            match self.begin_record(records, run, rollout, upgrade) {
+                Err(why) if why.kind() == ErrorKind::AlreadyExists => *run = run_id(records),
+                other => return other,
+            }
+        }
+        self.begin_record(records, run, rollout, upgrade)
+    }
+
+    fn begin_record(
+        &self,
+        records: &RunRecords,
+        run: &str,
+        rollout: Option<&str>,
+        upgrade: &Upgrade,
+    ) -> std::io::Result<RunRecord> {
+        let plan = &self.engine.plan;
+        let summary = RecordedRun {
+            run: run.to_owned(),
+            rollout: rollout.map(str::to_owned),
+            node: self.session.node().clone(),
+            creation: Some(self.session.creation()),
+            title: plan.title.clone(),
+            plan: absolute(&plan.path),
+            owner: owner(),
+            began: now(),
+            state: "running".to_owned(),
+            goal: "new".to_owned(),
+            note: self.engine.settings.message.clone(),
+            keep: now().saturating_add(plan.keep_old.as_secs()),
+        };
+        let back = upgrade.has_way_back().then(|| {
+            exec::job::rollback_job(&upgrade.changes, &upgrade.rules, &upgrade.script)
+                .persisting(plan.persist)
+                .within(plan.budget)
+                .record(&upgrade.changes, &upgrade.rules)
+        });
+        let text = plan
+            .sources
+            .sources()
+            .first()
+            .map_or("", |source| &source.text);
+        let steps =
+            exec::steps::every(&upgrade.changes, &upgrade.rules, &upgrade.script, plan.soak);
+        let script = exec::job::begun_record(&upgrade.changes, &upgrade.rules, &steps);
+        let taken = exec::steps::soaked(&upgrade.script, &upgrade.rules, plan.soak).len();
+        let script = exec::job::with_outlook(script, taken, plan.deadline);
+        let mut record = records.begin(&summary, text, back.as_ref(), Some(&script))?;
+        record.event(&json::stream(&plan.path.display().to_string()));
+        for line in self.head(upgrade) {
+            record.event(&line);
+        }
+        Ok(record)
+    }
+
+    /// A run without a record cannot be found again: said before it begins.
+    pub(super) fn unrecorded(&self, run: &str, why: &std::io::Error) -> Diagnostic {
+        let folder = self.engine.settings.state_dir.display();
+        Diagnostic::new(Code::W615, format!("run {run} is not recorded"))
+            .note(format!("{folder}: {why}"))
+            .note("updo rollback, attach, log and report will not find it")
+            .help("give it a folder that it can write: UPDO_STATE_DIR=FOLDER")
+    }
+}
