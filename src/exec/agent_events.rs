@@ -109,6 +109,7 @@ impl Watch<'_, '_> {
                     ok: info.is_complete(),
                     took: took.0,
                     processes: Some(info.processes()),
+                    switched: info.is_about_code() || self.outcome.touched,
                 });
                 self.ended_newborn(info.ended());
             }
@@ -120,6 +121,7 @@ impl Watch<'_, '_> {
                         ok,
                         took,
                         processes: None,
+                        switched: true,
                     });
                 }
                 return Some(state);

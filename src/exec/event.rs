@@ -253,6 +253,8 @@ pub enum EventKind {
         took: Duration,
         /// How many processes were resumed, where that is known.
         processes: Option<u64>,
+        /// Whether code had been switched, and was put back; otherwise processes were resumed only.
+        switched: bool,
     },
     /// The end was asked for ([`Interrupt`](super::Interrupt)): what follows from it, before it is done.
     Interrupt {

@@ -222,6 +222,7 @@ pub(super) fn not_good(checks: &mut Checks<'_, '_>, back: Result<Back, &str>, ma
         ok: ended == NodeState::Old,
         took: began.elapsed(),
         processes: None,
+        switched: true,
     });
     checks.went_back();
 }

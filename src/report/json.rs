@@ -196,9 +196,10 @@ fn parts(kind: &EventKind, sources: &SourceMap) -> (&'static str, Value) {
             ok,
             took,
             processes,
+            switched,
         } => (
             "rollback.finished",
-            json!({ "ok": ok, "took_ms": ms(*took), "processes": processes }),
+            json!({ "ok": ok, "took_ms": ms(*took), "processes": processes, "switched": switched }),
         ),
         EventKind::Interrupt { text } => ("interrupt", json!({ "text": text })),
         EventKind::Diagnostic(diagnostic) => {

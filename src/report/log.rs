@@ -87,8 +87,9 @@ pub fn line(event: &Event, clock: &str) -> Option<String> {
             ok,
             took,
             processes,
+            switched,
         } => {
-            let what = went_back(*ok, *processes);
+            let what = went_back(*ok, *switched, *processes);
             format!("{head} undo {} {} {what}", mark(*ok), seconds(took))
         }
         EventKind::Interrupt { text } => format!("{head} stop {text}"),

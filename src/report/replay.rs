@@ -106,6 +106,11 @@ fn kind(line: &Value) -> Option<EventKind> {
             ok: ok()?,
             took: took(line)?,
             processes: number("processes"),
+            // Streams of earlier versions do not say it.
+            switched: line
+                .get("switched")
+                .and_then(Value::as_bool)
+                .unwrap_or(true),
         },
         "diagnostic" => EventKind::Diagnostic(Box::new(diagnostic(line.get("diagnostic")?)?)),
         "lingering" => EventKind::Lingering {
@@ -278,6 +283,7 @@ mod tests {
                 ok: true,
                 took: ms(31),
                 processes: Some(7),
+                switched: false,
             },
             EventKind::Lingering {
                 processes: vec!["<0.1.0>".into()],

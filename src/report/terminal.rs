@@ -92,8 +92,9 @@ pub fn line(event: &Event, sources: &SourceMap, style: Style) -> Option<String> 
             ok,
             took,
             processes,
+            switched,
         } => {
-            let what = went_back(*ok, *processes);
+            let what = went_back(*ok, *switched, *processes);
             Some(step(style, "undo", *ok, &time(*took), &what))
         }
         EventKind::Interrupt { text } => {
@@ -175,15 +176,20 @@ pub(super) fn lingering(lines: &[String]) -> String {
 }
 
 /// What a way back came to.
-pub(super) fn went_back(ok: bool, processes: Option<u64>) -> String {
+pub(super) fn went_back(ok: bool, switched: bool, processes: Option<u64>) -> String {
+    let code = match switched {
+        true => "code restored",
+        false => "no module was switched",
+    };
     match processes {
         _ if !ok => "not complete".to_owned(),
+        Some(0) if !switched => code.to_owned(),
         Some(number) => {
             let number = usize::try_from(number).unwrap_or(usize::MAX);
             let subject = count(number, "process", "processes");
-            format!("code restored, {subject} resumed")
+            format!("{code}, {subject} resumed")
         }
-        None => "code restored, all processes resumed".to_owned(),
+        None => format!("{code}, all processes resumed"),
     }
 }
 

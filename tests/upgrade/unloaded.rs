@@ -123,7 +123,8 @@ fn a_module_that_is_loaded_between_comparison_and_run_is_compared_again() {
     desk.on(&node, &["run", &plan, "--yes"])
         .run()
         .exits(12)
-        .says(&["E602", "un_late", "nothing was changed", "run it again"]);
+        .says(&["E602", "un_late", "nothing was changed", "run it again"])
+        .says(&["no module was switched"]);
     assert_eq!(node.eval_text("gen_server:call(un_late, state)"), "{1,1}");
     // Compared again, its state is converted.
     let plan = desk.write("late.updo", &text).display().to_string();

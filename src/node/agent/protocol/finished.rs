@@ -69,6 +69,11 @@ impl Undone {
         }
     }
 
+    /// Whether code had been switched.
+    pub fn is_about_code(&self) -> bool {
+        !matches!(self, Self::CalledOff(_))
+    }
+
     /// Whether everything is as before.
     pub fn is_complete(&self) -> bool {
         match self {
