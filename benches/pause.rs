@@ -243,8 +243,14 @@ fn with_plan(code: &Code, node: &TestNode, folder: &Path, more: &str) -> (i64, i
     let connection = engine
         .connect(&NodeName::new(node.name()))
         .expect("a connection");
-    let upgrade = connection.prepare().expect("facts");
+    let mut upgrade = connection.prepare().expect("facts");
     assert!(!upgrade.is_refused(), "{:?}", upgrade.diagnostics);
+    // As `updo run` does: what is rehearsed is not tried again in the window.
+    let rehearsed = connection.rehearse_first(&upgrade, &mut |_, _, _| ());
+    if let Some(done) = rehearsed.expect("a rehearsal") {
+        assert_eq!(done.failed(), 0);
+        upgrade.rehearsed(&done);
+    }
     let outcome = connection.run(&upgrade, &mut |_| ());
     assert_eq!(outcome.state, NodeState::New, "{:?}", outcome.errors);
     (since, mark(node))

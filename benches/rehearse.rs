@@ -141,12 +141,14 @@ fn predictions(code: &Code) {
             let folder = code.deployed();
             let node = node(code, folder.path(), servers, modules);
             let engine = code.engine(&node, folder.path(), "soak 0s.");
-            let (connection, upgrade) = prepared(&engine, &node);
+            let (connection, mut upgrade) = prepared(&engine, &node);
             let usual = limits(&engine.plan.rehearse);
             let done = connection
                 .rehearse(&upgrade, usual, &Interrupt::default(), &mut |_, _, _| ())
                 .expect("a rehearsal");
             let predicted = done.pause.expect("a prediction").whole;
+            // As `updo run` does: what is rehearsed is not tried again in the window.
+            upgrade.rehearsed(&done);
             let outcome = connection.run(&upgrade, &mut |_| ());
             assert_eq!(outcome.state, NodeState::New, "{:?}", outcome.errors);
             let measured = outcome.suspended.expect("a time");
