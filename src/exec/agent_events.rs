@@ -182,7 +182,14 @@ impl Watch<'_, '_> {
                 format!("{} of {} live", result.live, result.processes),
                 None,
             ),
-            _ => (step.what(), result.processes()),
+            _ => {
+                let what = match result.served() {
+                    0 => step.what(),
+                    1 => format!("{}; 1 call answered meanwhile", step.what()),
+                    served => format!("{}; {served} calls answered meanwhile", step.what()),
+                };
+                (what, result.processes())
+            }
         };
         let failed = match result {
             StepResult::Children(result) => result.failed.as_slice(),

@@ -2,7 +2,9 @@
 
 use super::old_code;
 use crate::diag::{Code, Diagnostic};
-use crate::node::agent::protocol::{Call, Codec, FailedConversion, Process, Reason, StepRef};
+use crate::node::agent::protocol::{
+    Blocker, Blocking, Call, Codec, FailedConversion, Process, Reason, StepRef,
+};
 use crate::plan::Plan;
 use crate::rules::{Origin, Ruleset};
 use crate::term::{Atom, Pid, Term};
@@ -64,6 +66,14 @@ pub(super) fn of(reason: &Reason) -> Diagnostic {
         .help("leave them out: `exclude M because \"…\".`"),
         Reason::ChangedMeanwhile { modules } => changed_meanwhile(modules),
         Reason::LoadFailed { modules } => not_switched(&modules.encode()),
+        Reason::OnLoadBlocked { blocked } => {
+            let module = blocked.module.as_str();
+            let title = format!("the on_load function of {module} waits for a suspended process");
+            let diagnostic = Diagnostic::new(Code::E606, title);
+            let by = &blocked.by;
+            let text = by.text.as_deref().unwrap_or_default();
+            blocked_by(diagnostic, module, by, text)
+        }
         Reason::DeleteFailed { modules } => not_switched(&modules.encode()),
         Reason::ApplyFailed { call } => Diagnostic::new(Code::E703, "a call of the script raised")
             .note(call.encode().to_string()),
@@ -208,6 +218,15 @@ fn conversion_failed(about: &FailedConversion) -> Diagnostic {
     if about.running {
         return resumed_by_others(module, &pid);
     }
+    if let Some(by) = &about.blocked_by {
+        let title = format!("the conversion of {module} in {pid} waits for a suspended process");
+        let diagnostic = Diagnostic::new(Code::E604, title);
+        let diagnostic = blocked_by(diagnostic, module, by, &about.reason);
+        return match &about.stack {
+            Some(stack) => diagnostic.note(format!("it waits in {stack}")),
+            None => diagnostic,
+        };
+    }
     let title = format!("code_change of {module} failed in {pid}");
     let mut diagnostic = Diagnostic::new(Code::E604, title);
     for line in about.reason.lines().take(20) {
@@ -241,6 +260,38 @@ fn conversion_failed(about: &FailedConversion) -> Diagnostic {
         "correct code_change and run again; the old state, once it is back:\n\
          updo eval NODE 'sys:get_state(c:pid({pid}))'"
     ))
+}
+
+/// Why a suspended process did not answer a conversion of another, and what to write.
+fn blocked_by(diagnostic: Diagnostic, module: &str, by: &Blocker, text: &str) -> Diagnostic {
+    let (pid, other) = (shown(&by.pid), by.module.as_str());
+    let diagnostic = diagnostic.note(format!("it calls {pid} of {other}, which is suspended"));
+    let (note, help) = match by.why {
+        Blocking::Circle => (
+            format!("{pid} waits for it in turn: the two conversions wait for each other"),
+            format!("let one of the two conversions do without the call to {other} or {module}"),
+        ),
+        Blocking::Kind => (
+            "only a gen_server, a gen_statem or a supervisor can answer while it is suspended"
+                .to_owned(),
+            own_window(module, other),
+        ),
+        Blocking::Returned => (
+            format!(
+                "it could not answer while it is suspended: {}",
+                text.trim_end()
+            ),
+            own_window(module, other),
+        ),
+    };
+    diagnostic.note(note).help(help)
+}
+
+fn own_window(module: &str, other: &str) -> String {
+    format!(
+        "let the conversion do without the call, or upgrade {other} in a window of its own, before: \
+         `window [[{other}], [{module}]].`"
+    )
 }
 
 /// A process that something else resumed while the run had it suspended: its code_change was never run.

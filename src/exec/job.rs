@@ -3,6 +3,7 @@
 //! `src/node/agent/PROTOCOL.md` says what each key means, [`steps`](mod@super::steps) has the steps. Everything that can be
 //! prepared here is: the agent looks for processes and runs the steps, it decides nothing about order.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::rollback_steps;
@@ -69,24 +70,26 @@ pub struct Terms<'a> {
     pub also: Vec<Term>,
 }
 
-/// The whole job; `per_step` are the ways back through its windows ([`rollback_steps::per_step`]).
+/// The whole job; `per_step` are the ways back through its windows ([`rollback_steps::per_step`]), `in_window` the modules
+/// whose conversions leave nothing that an undo would have to revert ([`waiting::act_in_their_window`]).
 pub fn job(
     terms: &Terms<'_>,
     changes: &ChangeSet,
     rules: &Ruleset,
     steps: &[Step],
     ways: &[Option<Vec<Step>>],
+    in_window: &BTreeSet<Module>,
 ) -> Term {
     let modules = rules.modules.iter().filter_map(|(module, decided)| {
         let changed = changes.modules.get(module)?;
         let new_on_load = changed
             .new
             .as_ref()
-            .is_some_and(|beam| beam.facts.code.on_load);
+            .is_some_and(|beam| beam.facts.code.on_load.is_some());
         let old_on_load = changed
             .old
             .as_ref()
-            .is_some_and(|beam| beam.facts.code.on_load);
+            .is_some_and(|beam| beam.facts.code.on_load.is_some());
         let running = changed.loaded.as_ref().map(|loaded| loaded.file.as_str());
         let new = changed.new.as_ref().map(|beam| beam.file.as_str());
         let file = new.or(running).unwrap_or_default();
@@ -105,9 +108,11 @@ pub fn job(
             key("purge", purge_term(decided.pre_purge.value)),
             key("purge_after", purge_term(decided.post_purge.value)),
         ];
-        Some(Term::map(
-            pairs.into_iter().chain(acts(changes, rules, module)),
-        ))
+        let acts = match in_window.contains(module) {
+            true => None,
+            false => acts(changes, rules, module),
+        };
+        Some(Term::map(pairs.into_iter().chain(acts)))
     });
     let undo = if changes.undo_is_exact(rules.modules.keys()) {
         "exact"
@@ -400,7 +405,7 @@ pub fn rollback_job(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Ba
         let on_load = [&changed.old, &changed.new]
             .into_iter()
             .flatten()
-            .any(|beam| beam.facts.code.on_load);
+            .any(|beam| beam.facts.code.on_load.is_some());
         let pairs = [
             key("name", Term::atom(module.as_str())),
             key(

@@ -1,6 +1,8 @@
 //! Writing what a node runs already to its disk: a run without steps, under the same lock and by the same agent, that
 //! only settles. It has no record: there is nothing to undo in what runs.
 
+use std::collections::BTreeSet;
+
 use super::agent_monitor::{Outcome, Watch};
 use super::agent_reason;
 use super::event::{EventKind, NodeState};
@@ -49,7 +51,14 @@ pub fn only(what: &RunRequest<'_>, sink: &mut dyn FnMut(&super::Event)) -> Outco
         persist: Persist::Asked,
         also: what.also.clone(),
     };
-    let job = job::job(&terms, what.view.changes, what.rules, &[], &[]);
+    let job = job::job(
+        &terms,
+        what.view.changes,
+        what.rules,
+        &[],
+        &[],
+        &BTreeSet::new(),
+    );
     if let Some(agent) = watch.start(&mailbox, &job) {
         watch.outcome.state = watch.until_finished(&mailbox, &[]);
         if watch.outcome.state != NodeState::Unknown {

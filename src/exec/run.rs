@@ -23,6 +23,7 @@ use crate::plan::{Plan, RollbackPolicy, When};
 use crate::rules::node_view::NodeView;
 use crate::rules::{Change, Ruleset};
 use crate::script::lower::Script;
+use crate::script::waiting;
 use crate::term::Term;
 
 /// All that a run needs.
@@ -110,7 +111,9 @@ impl Run<'_, '_> {
         };
         let ways =
             rollback_steps::per_step(what.view.changes, what.rules, what.script, steps.len() + 1);
-        let job = job::job(&terms, what.view.changes, what.rules, &steps, &ways);
+        let in_window = waiting::act_in_their_window(what.view.changes, what.rules, what.script);
+        let (changes, rules) = (what.view.changes, what.rules);
+        let job = job::job(&terms, changes, rules, &steps, &ways, &in_window);
         let steps: Vec<_> = steps
             .into_iter()
             .chain(ways.into_iter().flatten().flatten())

@@ -310,7 +310,7 @@ fn loading_acts(
             )),
         );
     }
-    if new.facts.code.on_load {
+    if new.facts.code.on_load.is_some() {
         diagnostics.push(
             Diagnostic::new(
                 Code::A340,
@@ -515,7 +515,7 @@ fn way_back(plan: &Plan, changes: &ChangeSet, rules: &Ruleset, diagnostics: &mut
             .modules
             .get(module)
             .and_then(|c| c.new.as_ref())
-            .is_some_and(|b| b.facts.code.on_load);
+            .is_some_and(|b| b.facts.code.on_load.is_some());
         let behind = !rules.precomputed.modules.contains_key(module);
         (decided.change.value != Change::Soft && behind) || on_load
     }) || !plan.verifies.is_empty();

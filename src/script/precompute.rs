@@ -122,7 +122,7 @@ fn of_window(
             .modules
             .get(module)
             .and_then(|changed| changed.new.as_ref());
-        new.is_some_and(|new| new.facts.code.on_load)
+        new.is_some_and(|new| new.facts.code.on_load.is_some())
     });
     let quiet = nothing_else && !on_load && converted.iter().all(|one| known(&one));
     let mut candidates = candidates;

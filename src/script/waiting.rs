@@ -1,15 +1,17 @@
-//! W637: a conversion that calls a process which is suspended in the same window.
+//! W637: a conversion that calls a process which is suspended in the same window and cannot answer.
 //!
-//! Takes the new code of the modules that are converted, and the script; says of each call in `code_change`, in a
-//! supervisor's new `init/1` and in what these reach, whether the process that it names is suspended by then. Only names
-//! in the code are known: a process that is called by its pid is not seen.
+//! Takes the new code of the modules that are converted, and the script; finds the calls in `code_change`, in a
+//! supervisor's new `init/1`, in `on_load` functions and in what these reach, whose process is suspended by then. The agent
+//! has such a process answer that one call (`25_serve.erl`); where it cannot, it is said here. Only names in the code are
+//! known: a process that is called by its pid is not seen.
 
 use std::collections::BTreeSet;
 
 use super::instruction::Instruction;
 use super::lower::Script;
-use crate::diag::{Code, Diagnostic};
-use crate::facts::beam::code::effects::{EffectSite, verdict};
+use crate::diag::{Code, Diagnostic, Span};
+use crate::facts::beam::code::Function;
+use crate::facts::beam::code::effects::{Doing, EffectSite, verdict};
 use crate::facts::change::ChangeSet;
 use crate::name::Module;
 use crate::rules::{Change, Class, Origin, Ruleset};
@@ -41,102 +43,300 @@ const CALLS: &[&str] = &[
     "Elixir.DynamicSupervisor:start_child/",
 ];
 
-/// One diagnostic for each conversion that waits for processes of its own window.
+/// A conversion, or an `on_load` function, and the suspended processes that it calls.
+struct Waiting<'c> {
+    module: &'c Module,
+    what: &'static str,
+    calls: Vec<SuspendedCall<'c>>,
+    /// Whether it does nothing else that acts.
+    calls_only: bool,
+    /// The place in the plan that asks for the conversion.
+    asked: Option<Span>,
+}
+
+/// A call of a process that is suspended meanwhile.
+struct SuspendedCall<'c> {
+    place: EffectSite,
+    name: Atom,
+    server: &'c Module,
+}
+
+/// Why a suspended process does not answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hindrance {
+    /// It is no gen_server, gen_statem or supervisor.
+    Kind,
+    /// Its own conversion calls the one that waits for it.
+    Circle,
+}
+
+/// One diagnostic for each conversion that waits for processes of its own window which cannot answer it.
 pub fn advice(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Vec<Diagnostic> {
-    let mut found = Vec::new();
+    let windows = windows(changes, rules, script);
+    windows
+        .iter()
+        .flat_map(|waiting| unanswered(changes, waiting))
+        .collect()
+}
+
+/// Modules whose conversions act on nothing but processes of their own window, which answer them while they are suspended:
+/// an undo of the window puts the states of these back, so nothing of it is left.
+pub fn act_in_their_window(
+    changes: &ChangeSet,
+    rules: &Ruleset,
+    script: &Script,
+) -> BTreeSet<Module> {
+    let windows = windows(changes, rules, script);
+    let all = windows.iter().flatten();
+    all.filter(|one| {
+        let mut calls = one.calls.iter();
+        one.calls_only && calls.all(|call| answers(changes, call.server))
+    })
+    .map(|one| one.module.clone())
+    .collect()
+}
+
+/// What waits in each window.
+fn windows<'c>(
+    changes: &'c ChangeSet,
+    rules: &Ruleset,
+    script: &'c Script,
+) -> Vec<Vec<Waiting<'c>>> {
+    let mut windows = Vec::new();
     let mut suspended: BTreeSet<&Module> = BTreeSet::new();
+    let mut waiting = Vec::new();
     for instruction in &script.low {
         match instruction {
             Instruction::Suspend(modules) => {
                 suspended.extend(modules.iter().map(|(module, _)| module));
             }
             Instruction::Resume(modules) => {
+                windows.push(std::mem::take(&mut waiting));
                 for module in modules {
                     suspended.remove(module);
                 }
             }
+            Instruction::Load { module, .. } => {
+                waiting.extend(on_load(changes, &suspended, module));
+            }
             Instruction::CodeChange { modules, .. } => {
                 for (module, change) in modules {
-                    found.extend(conversion(changes, rules, &suspended, module, change));
+                    waiting.extend(conversion(changes, rules, &suspended, module, change));
                 }
             }
             _ => {}
         }
     }
-    found
+    windows
 }
 
-fn conversion(
-    changes: &ChangeSet,
+fn conversion<'c>(
+    changes: &'c ChangeSet,
     rules: &Ruleset,
-    suspended: &BTreeSet<&Module>,
-    module: &Module,
+    suspended: &BTreeSet<&'c Module>,
+    module: &'c Module,
     change: &Change,
-) -> Option<Diagnostic> {
+) -> Option<Waiting<'c>> {
     let decided = rules.modules.get(module)?;
     let changed = changes.modules.get(module)?;
     if changed.is_new() || changed.processes == 0 {
         return None;
     }
-    let new = |module: &Module| changes.modules.get(module)?.new.as_ref();
-    let world = |module: &Module| new(module).map(|new| &new.bytes[..]);
-    let does = match (change, decided.class.value) {
-        (Change::Advanced(_), Class::Supervisor) => verdict(module, &[("init", 1)], &world),
-        (Change::Advanced(_), _) => {
-            let entries = [
+    let calls =
+        |module: &Module, entries: &[(&str, u32)]| calls(changes, suspended, module, entries);
+    let (calls, calls_only) = match (change, decided.class.value) {
+        (Change::Advanced(_), Class::Supervisor) => calls(module, &[("init", 1)]),
+        (Change::Advanced(_), _) => calls(
+            module,
+            &[
                 ("code_change", 3),
                 ("code_change", 4),
                 ("system_code_change", 4),
-            ];
-            verdict(module, &entries, &world)
-        }
-        (Change::Convert { module, function }, _) => {
-            verdict(module, &[(function.as_str(), 1)], &world)
-        }
+            ],
+        ),
+        (Change::Convert { module, function }, _) => calls(module, &[(function.as_str(), 1)]),
         (Change::Soft, _) => return None,
     };
-    let mut calls: Vec<(&EffectSite, Atom, &Module)> = Vec::new();
-    for place in does.places.iter().filter(|place| waits(place)) {
+    let asked = match decided.change.origin {
+        Origin::Plan { span, .. } => Some(span),
+        _ => None,
+    };
+    Some(Waiting {
+        module,
+        what: "conversion",
+        calls,
+        calls_only,
+        asked,
+    })
+}
+
+fn on_load<'c>(
+    changes: &'c ChangeSet,
+    suspended: &BTreeSet<&'c Module>,
+    module: &'c Module,
+) -> Option<Waiting<'c>> {
+    let new = changes.modules.get(module)?.new.as_ref()?;
+    let entry = new.facts.code.on_load.as_ref()?;
+    let entry = [(&*entry.name, entry.arity)];
+    let (calls, calls_only) = calls(changes, suspended, module, &entry);
+    Some(Waiting {
+        module,
+        what: "on_load function",
+        calls,
+        calls_only,
+        asked: None,
+    })
+}
+
+/// The calls of suspended processes that a function reaches, each process once; and whether these are all that acts.
+fn calls<'c>(
+    changes: &ChangeSet,
+    suspended: &BTreeSet<&'c Module>,
+    module: &Module,
+    entries: &[(&str, u32)],
+) -> (Vec<SuspendedCall<'c>>, bool) {
+    let new = |module: &Module| changes.modules.get(module)?.new.as_ref();
+    let world = |module: &Module| new(module).map(|new| &new.bytes[..]);
+    let does = verdict(module, entries, &world);
+    let mut calls: Vec<SuspendedCall<'_>> = Vec::new();
+    let mut calls_only = does.doing <= Doing::Acts;
+    for place in &does.places {
+        if !waits(place) {
+            calls_only &= place.doing < Doing::Acts;
+            continue;
+        }
         let Some(new) = new(&place.module) else {
+            calls_only = false;
             continue;
         };
-        let named = new.facts.code.sends_to.iter().filter(|(_, from)| {
-            from.name == place.function.name && from.arity == place.function.arity
-        });
-        for (name, _) in named {
-            if let Some(server) = server(changes, suspended, name)
-                && !calls.iter().any(|(_, known, _)| known == name)
-            {
-                calls.push((place, name.clone(), server));
+        let here = |function: &Function| {
+            function.name == place.function.name && function.arity == place.function.arity
+        };
+        let named = new.facts.code.sends_to.iter();
+        let named: Vec<&Atom> = named
+            .filter(|(_, from)| here(from))
+            .map(|(name, _)| name)
+            .collect();
+        // One that has no name of its own may be any process.
+        let together = does.places.iter();
+        let together =
+            together.filter(|other| other.module == place.module && here(&other.function));
+        calls_only &= together.count() <= named.len();
+        for name in named {
+            match server(changes, suspended, name) {
+                Some(server) if !calls.iter().any(|call| call.name == *name) => {
+                    calls.push(SuspendedCall {
+                        place: place.clone(),
+                        name: name.clone(),
+                        server,
+                    });
+                }
+                Some(_) => {}
+                None => calls_only = false,
             }
         }
     }
-    let (_, first, _) = calls.first()?;
-    let title = match calls.len() {
-        1 => format!("the conversion of `{module}` calls `{first}`, which is suspended meanwhile"),
-        number => {
-            format!(
-                "the conversion of `{module}` calls {number} processes that are suspended meanwhile"
-            )
+    (calls, calls_only)
+}
+
+/// Of the conversions of one window those that wait for what cannot answer.
+fn unanswered(changes: &ChangeSet, waiting: &[Waiting<'_>]) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for one in waiting {
+        let hindered: Vec<(&SuspendedCall<'_>, Hindrance)> = one
+            .calls
+            .iter()
+            .filter_map(|call| Some((call, hindrance(changes, waiting, one, call)?)))
+            .collect();
+        found.extend(diagnostic(one, &hindered));
+    }
+    found
+}
+
+fn hindrance(
+    changes: &ChangeSet,
+    waiting: &[Waiting<'_>],
+    one: &Waiting<'_>,
+    call: &SuspendedCall<'_>,
+) -> Option<Hindrance> {
+    if !answers(changes, call.server) {
+        return Some(Hindrance::Kind);
+    }
+    reaches(waiting, call.server, one.module).then_some(Hindrance::Circle)
+}
+
+/// Whether the conversion of a module comes to a call of another module's process, through further conversions.
+fn reaches(waiting: &[Waiting<'_>], from: &Module, to: &Module) -> bool {
+    let (mut seen, mut due) = (BTreeSet::new(), vec![from]);
+    while let Some(module) = due.pop() {
+        for one in waiting.iter().filter(|one| one.module == module) {
+            for call in &one.calls {
+                if call.server == to {
+                    return true;
+                }
+                if seen.insert(call.server) {
+                    due.push(call.server);
+                }
+            }
         }
+    }
+    false
+}
+
+/// Whether the processes of a module can answer a call while they are suspended: gen_server, gen_statem, supervisor.
+fn answers(changes: &ChangeSet, module: &Module) -> bool {
+    let Some(changed) = changes.modules.get(module) else {
+        return true;
+    };
+    let Some(facts) = changed.new.as_ref().map(|new| &new.facts) else {
+        return true;
+    };
+    let is = |name: &str| facts.behaviours.iter().any(|one| one.as_str() == name);
+    let server = facts.exports("handle_call", 3);
+    let machine = facts.exports("callback_mode", 0);
+    server != machine || is("supervisor") || is("Elixir.Supervisor")
+}
+
+fn diagnostic(
+    one: &Waiting<'_>,
+    hindered: &[(&SuspendedCall<'_>, Hindrance)],
+) -> Option<Diagnostic> {
+    let (module, what) = (one.module, one.what);
+    let (first, hindrance) = hindered.first()?;
+    let name = &first.name;
+    let title = match hindered.len() {
+        1 => {
+            format!("the {what} of `{module}` calls `{name}`, which is suspended and cannot answer")
+        }
+        number => format!(
+            "the {what} of `{module}` calls {number} processes that are suspended and cannot answer"
+        ),
     };
     let mut diagnostic = Diagnostic::new(Code::W637, title);
-    for (place, name, server) in calls.iter().take(NAMED) {
+    for (call, _) in hindered.iter().take(NAMED) {
+        let (place, name, server) = (&call.place, &call.name, call.server);
         let what = match name.as_str() == server.as_str() {
             true => format!("{place}: `{name}`"),
             false => format!("{place}: `{name}`, a process of `{server}`"),
         };
         diagnostic = diagnostic.note(what);
     }
-    let server = &calls.first()?.2;
-    diagnostic = diagnostic
-        .note("all processes of a window are suspended while states are converted, so the call is not answered in time")
-        .help(format!(
-            "let the conversion do without the call, or upgrade `{server}` in a run of its own, before or afterwards"
-        ));
-    Some(match decided.change.origin {
-        Origin::Plan { span, .. } => diagnostic.label(span, "asks for the conversion"),
-        _ => diagnostic,
+    let server = first.server;
+    diagnostic = match hindrance {
+        Hindrance::Circle => diagnostic
+            .note(format!(
+                "the conversion of `{server}` calls a process of `{module}` in turn: they wait for each other"
+            ))
+            .help("let one of the two conversions do without the call"),
+        Hindrance::Kind => diagnostic
+            .note("only a gen_server, a gen_statem or a supervisor answers such a call while it is suspended")
+            .help(format!(
+                "let the {what} do without the call, or upgrade `{server}` in a run of its own, before or afterwards"
+            )),
+    };
+    Some(match one.asked {
+        Some(span) => diagnostic.label(span, "asks for the conversion"),
+        None => diagnostic,
     })
 }
 

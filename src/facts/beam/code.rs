@@ -28,8 +28,8 @@ pub const MAX_ENTRIES: usize = 1 << 18;
 pub struct CodeFacts {
     /// How much of the code was read.
     pub walked: ReadExtent,
-    /// Whether the module has an `-on_load` function.
-    pub on_load: bool,
+    /// The module's `-on_load` function.
+    pub on_load: Option<Function>,
     /// References to other modules that the import table does not show, with evidence.
     ///
     /// [`Evidence::MfaLiteral`] is anything of that form, `{error, badarg, []}` included: whether the

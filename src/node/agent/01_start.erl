@@ -50,6 +50,10 @@
 %%   {switches, Module}            whether its gen_statem changes the callback mode
 %%   {asked, Pid}, {unasked, Pid}  processes that confirmed their resume, or could not be asked
 %%   unconverted                   what failed in the conversion that is going on
+%%   converting_now,               modules whose conversion has begun, and has ended, in this window
+%%   converted_now
+%%   serve, waiting_outside,       who answers conversions while it is suspended (25_serve.erl);
+%%   done_ahead                    conversions interrupted, and those that came first for them
 %%   stragglers, straggling        calls that are still inside something, with monitors; why
 %%   done_with, early              children that are done; processes resumed before the window ends
 %%   latest                        when the run has to end (in the process that changes children)
@@ -73,7 +77,7 @@
 %% to the executor:
 %%   from the guardian             updo_run, updo_settle, updo_survey, updo_watchers
 %%   from workers                  done, failed, late, slow, progress, synced, unasked
-%%   from upgraded processes       asked
+%%   from upgraded processes       asked, unserved
 %%   from helpers                  died (19), init_again (15), begun, state, dead, busy (06)
 %% to a worker                     dispatch, cast, again, stop, sync
 %% to helpers                      go (13), tell (12), watch, resumed, survey (19), trial, done (06)

@@ -246,6 +246,7 @@ end_window() ->
             resume_all([]),
             spawn_watch_off(),
             put(want, undefined),
+            conversions_forgotten(),
             log(window_closed)
     end.
 
@@ -257,7 +258,12 @@ failed(Reason) ->
         Id -> event({step_failed, Id, step_failure(Reason)})
     end,
     stop_workers(),
+    serving_ends(),
+    conversions_forgotten(),
     back(Reason).
+
+conversions_forgotten() ->
+    lists:foreach(fun(K) -> erase(K) end, [converting_now, converted_now, done_ahead]).
 
 %% => step_failure()
 step_failure(Reason) -> #{reason => Reason}.

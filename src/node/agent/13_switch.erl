@@ -12,18 +12,24 @@ load(Id, Ms) ->
     unchanged(Ms),
     switch(Ms, Ms -- OnLoad, Prepared),
     %% What runs when a module is loaded may need its supervisor.
-    OnLoad =:= [] orelse release(),
+    OnLoad =:= [] orelse begin release(), log_reversed(Ms -- OnLoad), serving(behind) end,
     lists:foreach(fun(M) -> load_on_load(M) end, OnLoad),
-    Turned = reversed(Ms),
-    log({set, reversed, lists:usort(Turned ++ log_get(reversed))}),
+    Served = serving_ends(),
+    Turned = log_reversed(Ms),
     {Unsure, Ended, Taken} = born_meanwhile(Id),
     release(),
     log({set, unsure, Unsure ++ log_get(unsure)}),
     %% A process that code_change reaches in a later step is asked by that.
     Later = [M || {_, {code_change, up, L}} <- job(steps, []), {M, How} <- L, How =/= soft],
     lists:foreach(fun(M) -> ask_mode(Id, M) end, Turned -- Later),
-    #{modules => length(Ms), born => lists:sublist(Unsure, named()), taken => Taken,
-      ended => [#{module => M, pid => P} || {M, P} <- Ended]}.
+    with_served(Served,
+                #{modules => length(Ms), born => lists:sublist(Unsure, named()), taken => Taken,
+                  ended => [#{module => M, pid => P} || {M, P} <- Ended]}).
+
+log_reversed(Ms) ->
+    Turned = reversed(Ms),
+    log({set, reversed, lists:usort(Turned ++ log_get(reversed))}),
+    Turned.
 
 %% Funs of what comes back fail from the purge of their module to its load. A process of its own
 %% does both: with an agent that is killed in between they would fail for ever.
@@ -76,9 +82,40 @@ switcher_ended() ->
 load_on_load(M) ->
     #{file := File, new := B} = module_map(M),
     log({add, on_load, M}),
-    case code:load_binary(M, File, B) of
-        {module, M} -> ok;
-        {error, What} -> fail({load_failed, [{M, What}]})
+    {_, Mon} = spawned(fun() -> exit({loaded, code:load_binary(M, File, B)}) end, [monitor]),
+    try on_load_ended(Mon) of
+        {loaded, {module, M}} -> ok;
+        {loaded, {error, What}} -> fail({load_failed, [{M, What}]});
+        Why -> fail({load_failed, [{M, Why}]})
+    catch
+        throw:{updo_blocked, P, By} ->
+            %% Nothing that it does may come behind the undo.
+            exit(P, kill),
+            receive {'DOWN', Mon, process, _, _} -> ok end,
+            fail({on_load_blocked, on_load_blocked(M, By)})
+    end.
+
+%% => blocked_on_load()
+on_load_blocked(M, By) -> #{module => M, by => By}.
+
+%% The function may call servers that are suspended.
+on_load_ended(Mon) ->
+    GMon = get(gmon),
+    receive
+        {'DOWN', Mon, process, _, Why} -> Why;
+        {unserved, Q, P, Why} -> unserved(Q, P, Why), on_load_ended(Mon);
+        {updo_watchers, Ws} -> put(watchers, Ws), on_load_ended(Mon);
+        {'DOWN', GMon, process, _, _} -> new_guardian(), on_load_ended(Mon)
+    after patience() ->
+        serve(maps:from_list([{P, true} || P <- on_load_processes()])),
+        on_load_ended(Mon)
+    end.
+
+%% The code server monitors the process in which it runs such a function.
+on_load_processes() ->
+    case process_info(whereis(code_server), monitors) of
+        {_, Ms} -> [P || {process, P} <- Ms, is_pid(P), node(P) =:= node()];
+        undefined -> []
     end.
 
 %% -------------------------------------------------------------------------------------------------
@@ -86,11 +123,24 @@ load_on_load(M) ->
 
 %% => converted()
 code_change(Id, Mode, Changes) ->
-    Sums = [change(Id, M, How, old_vsn(Mode, M)) || {M, How} <- Changes, How =/= soft],
+    serving(case Mode of up -> behind; down -> before end),
+    Sums = [change_in_turn(Id, M, How, Mode) || {M, How} <- Changes, How =/= soft],
+    Served = serving_ends(),
     Again = init_again(),
-    maps:merge(#{processes => lists:sum([T || {T, _} <- Sums]),
-                 dead => lists:sum([D || {_, D} <- Sums])},
-               filled(#{init_again => lists:sublist(Again, named())})).
+    with_served(Served, maps:merge(#{processes => lists:sum([T || {T, _} <- Sums]),
+                                     dead => lists:sum([D || {_, D} <- Sums])},
+                                   filled(#{init_again => lists:sublist(Again, named())}))).
+
+%% => converted(), loaded()
+with_served(0, Info) -> Info;
+with_served(N, Info) -> Info#{served => N}.
+
+%% One that others waited for has been converted already.
+change_in_turn(Id, M, How, Mode) ->
+    case lists:keytake(M, 1, done_ahead()) of
+        {value, {_, Sum}, Rest} -> put(done_ahead, Rest), Sum;
+        false -> change(Id, M, How, old_vsn(Mode, M))
+    end.
 
 old_vsn(up, M) ->
     case log_get(before) of
@@ -105,7 +155,10 @@ old_vsn(down, M) ->
 
 change(Id, M, How, Vsn) ->
     log({add, converting, M}),
+    put(converting_now, [M | converting_now()]),
     Sum = change(Id, M, How, Vsn, [parts_without(kept_state(M), Parts) || Parts <- parts_of(M)]),
+    put(converting_now, converting_now() -- [M]),
+    put(converted_now, [M | converted_now()]),
     log({add, changed, M}),
     Sum.
 
@@ -144,6 +197,7 @@ change(Id, M, How, Vsn, All) ->
 
 %% One operation that may fail, for all processes of a module: {processes, dead among them}.
 for_all(Id, M, Op, How, Vsn, All) ->
+    serving_stops(M),
     Ref = make_ref(),
     T0 = now_ms(),
     {Totals, Dead, Slow, Failed} = lists:foldl(
@@ -166,6 +220,7 @@ for_all(Id, M, Op, How, Vsn, All) ->
     case {Failed1, TimedOut} of
         {[], []} -> {Totals, Dead + Dead1};
         {[{P, Why} | _], _} ->
+            let_through(Slow -- [P], now_ms() + 500),
             fail({conversion_failed, failure(P, M, Vsn, How, Why, length(Failed1))});
         {[], [P | _]} ->
             Why = text_of("no answer after ~p ms", [now_ms() - T0]),

@@ -42,6 +42,7 @@ late(Ref) ->
     GMon = get(gmon),
     receive
         {late, Ref, Pid, Answer} -> {Pid, Answer};
+        {unserved, Q, P, Why} -> unserved(Q, P, Why), quiet;
         {updo_watchers, Ws} -> put(watchers, Ws), quiet;
         {'DOWN', GMon, process, _, _} -> new_guardian(), quiet
     after patience() -> quiet
@@ -58,6 +59,7 @@ wait_late(Ref, Slow, Until, Dead, What) ->
             Gone = [P || P <- maps:keys(Slow), not is_process_alive(P)],
             Slow1 = maps:without(Gone, Slow),
             release_for(maps:keys(Slow1)),
+            What =:= first andalso serve(Slow1),
             case Until =/= infinity andalso now_ms() >= Until of
                 true -> {Dead + length(Gone), [], maps:keys(Slow1)};
                 false -> wait_late(Ref, Slow1, Until, Dead + length(Gone), What)
@@ -280,6 +282,8 @@ send({precompute, {Kind, _, _, _, _} = How, Pass, Bounds, First, Limit, DeadPid}
 send({install, {Kind, _, _, _, _} = How, Pass, DeadPid}, From, P) ->
     P ! {system, {DeadPid, DeadPid}, {replace_state, install_fun(From, How, Pass)}},
     handlers_done(Kind, From, P);
+send({serve, Fun, DeadPid}, _, P) ->
+    P ! {system, {DeadPid, DeadPid}, {replace_state, Fun}};
 send({ask, M, Vsn, Stash, Unstash, DeadPid}, From, P) ->
     P ! {system, {DeadPid, DeadPid}, {replace_state, Stash}},
     P ! {system, From, {change_code, M, Vsn, callback_mode}},

@@ -37,6 +37,7 @@ precompute(Id, Changes) ->
         {_, []} -> Changes;
         _ -> []
     end,
+    serving(before),
     Exec = self(),
     Keeper = spawned(fun() -> process_flag(trap_exit, true), keeper(monitor(process, Exec)) end,
                      []),
@@ -44,6 +45,7 @@ precompute(Id, Changes) ->
         Sums = [precompute_one(Id, M, Kind, Extra, Keeper) || {M, Kind, Extra} <- Due],
         #{processes => lists:sum([T || {T, _} <- Sums]), dead => lists:sum([D || {_, D} <- Sums])}
     after
+        serving_ends(),
         exit(Keeper, kill)
     end.
 

@@ -16,6 +16,7 @@ use crate::rules::effects::{self, Acts};
 use crate::rules::{Change, Ruleset};
 use crate::script::instruction::Instruction;
 use crate::script::lower::{Executor, SuspendOrder, running, suspended, switched};
+use crate::script::waiting::act_in_their_window;
 use crate::term::Term;
 
 /// Functions with waiting callers that are named; the others are counted.
@@ -119,7 +120,10 @@ pub(super) fn names(modules: &[Module]) -> String {
 /// The modules whose conversion acts outside of its state, in one way.
 fn outside(shown: &PreviewInput<'_>, how: Acts) -> Vec<String> {
     let modules = shown.rules.modules.keys();
-    let acts = modules.filter(|m| effects::acts(shown.changes, shown.rules, m) == Some(how));
+    let in_window = act_in_their_window(shown.changes, shown.rules, shown.script);
+    let acts = modules.filter(|m| {
+        effects::acts(shown.changes, shown.rules, m) == Some(how) && !in_window.contains(*m)
+    });
     acts.map(ToString::to_string).collect()
 }
 

@@ -217,7 +217,7 @@ impl CodeReader<'_> {
                     .number(0)
                     .and_then(|index| self.lines.get(index as usize));
             }
-            op::ON_LOAD => self.facts.on_load = true,
+            op::ON_LOAD => self.facts.on_load = Some(self.here()),
             op::CALL_EXT | op::CALL_EXT_LAST | op::CALL_EXT_ONLY => self.external_call(instruction),
             op::APPLY | op::APPLY_LAST => self.apply(instruction),
             op::SEND => {

@@ -1,7 +1,7 @@
 //! Why a run fails.
 
 use super::codec::{Codec, DecodeError, Parts, Record, optional, required, tagged};
-use super::declare::{record, tagged_union};
+use super::declare::{atoms, record, tagged_union};
 use super::lock::Holder;
 use super::values::{Call, FunPlace, Process, StepRef};
 use crate::term::{Atom, Pid, Term};
@@ -39,6 +39,39 @@ record! {
         ;
         current_function: Call,
         stack: String,
+        /// The suspended process that it waits for.
+        blocked_by: Blocker,
+    }
+}
+
+atoms! {
+    /// Why a suspended process does not answer a call.
+    Blocking as "blocking" {
+        /// Its own conversion waits for the caller.
+        Circle = "circle",
+        /// It is no gen_server, gen_statem or supervisor.
+        Kind = "kind",
+        /// Its callback returned what cannot be installed, or raised.
+        Returned = "returned",
+    }
+}
+
+record! {
+    /// A suspended process that a conversion waits for.
+    Blocker as "blocker" {
+        pid: Pid,
+        module: Atom,
+        why: Blocking,
+        ;
+        text: String,
+    }
+}
+
+record! {
+    /// An `on_load` function that waits for a suspended process.
+    BlockedOnLoad as "blocked_on_load" {
+        module: Atom,
+        by: Blocker,
     }
 }
 
@@ -85,6 +118,8 @@ tagged_union! {
         TwinsInUse = "twins_in_use" { twins: Vec<Atom> },
         /// There is no room for more funs.
         FunTableFull = "fun_table_full" { table: FunTable },
+        /// An `on_load` function waits for a suspended process.
+        OnLoadBlocked = "on_load_blocked" { blocked: BlockedOnLoad },
         /// Modules that could not be deleted.
         DeleteFailed = "delete_failed" { modules: Vec<Atom> },
         /// A conversion failed, or did not end in time.

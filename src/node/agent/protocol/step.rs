@@ -30,6 +30,9 @@ record! {
         ended: Vec<ModuleProcess>,
         /// Newborn ones of which nothing is known.
         born: Vec<Pid>,
+        ;
+        /// Calls of `on_load` functions that suspended processes have answered.
+        served: u64,
     }
 }
 
@@ -57,6 +60,8 @@ record! {
         ;
         /// Supervisors whose `init/1` ran on the way back.
         init_again: Vec<Pid>,
+        /// Calls of conversions that suspended processes have answered.
+        served: u64,
     }
 }
 
@@ -191,6 +196,15 @@ impl StepResult {
             | Self::TwinsLoaded(_)
             | Self::TwinsDropped(_)
             | Self::Nothing(_) => None,
+        }
+    }
+
+    /// How many calls of conversions suspended processes have answered.
+    pub fn served(&self) -> u64 {
+        match self {
+            Self::Converted(step) => step.served.unwrap_or(0),
+            Self::Loaded(step) => step.served.unwrap_or(0),
+            _ => 0,
         }
     }
 }
