@@ -64,7 +64,8 @@ impl Exit {
             | Code::E612
             | Code::E614
             | Code::E622
-            | Code::E626 => Self::Aborted,
+            | Code::E626
+            | Code::E639 => Self::Aborted,
             Code::E604 | Code::E606 => Self::RolledBack,
             Code::E609 | Code::E623 => Self::Broken,
             Code::E608 => Self::Lost,

@@ -320,6 +320,8 @@ codes! {
     E634,
     /// Processes would be suspended for longer than the plan's `budget`, by what a rehearsal has measured.
     E638,
+    /// The window was called off before the switch: it took longer than the plan's `budget`.
+    E639,
     /// The next event of processes fails: the callbacks of the new version cannot take the state that they have.
     E635,
     /// Callbacks of the new version may fail with a state, or with what is inside of it or in a table: a record, a struct or a map grew.

@@ -1,5 +1,7 @@
 //! The agent's reasons as diagnostics.
 
+use std::time::Duration;
+
 use super::old_code;
 use crate::diag::{Code, Diagnostic};
 use crate::node::agent::protocol::{
@@ -66,6 +68,17 @@ pub(super) fn of(reason: &Reason) -> Diagnostic {
         .help("leave them out: `exclude M because \"…\".`"),
         Reason::ChangedMeanwhile { modules } => changed_meanwhile(modules),
         Reason::LoadFailed { modules } => not_switched(&modules.encode()),
+        Reason::OverBudget { took } => {
+            let budget = Duration::from_millis(took.budget);
+            let lasted =
+                Duration::from_millis(u64::try_from(took.us.0.as_millis()).unwrap_or(u64::MAX));
+            let title = format!(
+                "called off before the switch: processes had been suspended for {lasted:?}, and `budget` is {budget:?}"
+            );
+            Diagnostic::new(Code::E639, title)
+                .note("nothing was changed: no module was switched, all processes were resumed")
+                .help("allow more: `budget 1s.` or --budget 1s; or divide it: `window minimal.`")
+        }
         Reason::OnLoadBlocked { blocked } => {
             let module = blocked.module.as_str();
             let title = format!("the on_load function of {module} waits for a suspended process");

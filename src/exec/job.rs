@@ -64,6 +64,8 @@ pub struct Terms<'a> {
     pub deadline: Option<Duration>,
     /// How long processes stay suspended because another one is busy; without one, as long as that takes.
     pub budget: Option<Duration>,
+    /// How long processes stay suspended before the switch, whatever the reason is.
+    pub pause: Option<Duration>,
     /// Whether the beams are written to the node's disk after success.
     pub persist: Persist,
     /// Modules that are only written ([`super::persist::also`]).
@@ -144,6 +146,7 @@ pub fn job(
                 .map_or_else(|| Term::atom("infinity"), millis),
         ),
         key("budget", budget_term(terms.budget)),
+        key("pause", budget_term(terms.pause)),
         key("undo", Term::atom(undo)),
         key("keep", millis(KEEP)),
         key("persist", terms.persist.term()),

@@ -48,6 +48,7 @@ pub fn only(what: &RunRequest<'_>, sink: &mut dyn FnMut(&super::Event)) -> Outco
         watcher: Some(mailbox.pid()),
         deadline: what.plan.deadline,
         budget: what.plan.budget,
+        pause: None,
         persist: Persist::Asked,
         also: what.also.clone(),
     };

@@ -106,6 +106,7 @@ impl Run<'_, '_> {
             watcher: (!what.detach).then(|| mailbox.pid()),
             deadline: what.plan.deadline,
             budget: what.plan.budget,
+            pause: what.plan.budget.filter(|_| what.plan.budget_said),
             persist: self.persist(),
             also: what.also.clone(),
         };

@@ -8,7 +8,7 @@
 tests() -> [computed_servers, computed_fails_for_one, computed_statem, computed_mode, computed_event, computed_special, computed_fun, computed_constants,
             computed_dies, computed_other_code, computed_two_handlers, computed_supervisor, computed_huge, computed_by_name, computed_rehearsed,
             computed_last_resort, computed_endless, computed_memory, computed_hanging, computed_undone, computed_resumed, computed_born, computed_wrapped, computed_without_twins,
-            computed_executor_killed, computed_guardian_killed, computed_all_killed, computed_forward, computed_interpreted].
+            computed_over_budget, computed_executor_killed, computed_guardian_killed, computed_all_killed, computed_forward, computed_interpreted].
 
 twin(M) -> list_to_atom(atom_to_list(M) ++ "@updo").
 
@@ -108,6 +108,21 @@ computed_statem() ->
     unchanged(W),
     [{a, on, 7}, {a, on, 9}] = [gen_statem:call(P, x) || P <- Qs],
     no_traces(t_ps, Qs).
+
+%% Computing takes longer than processes may be suspended: no further ones are asked, and all are as before.
+computed_over_budget() ->
+    All = servers(t_pb, "code_change(_,{1,X},_) -> timer:sleep(5), {ok,{2,X,slow}};"),
+    Ps = begun(t_pb, 3000, All),
+    W = watched(element(2, All)),
+    {old, #{reason := {over_budget, #{us := Us, budget := 150}}, suspended_us := Stood}, Es} = upgrade(with_twins([All], #{pause => 150, rehearsed => [t_pb]})),
+    true = Us >= 150000,
+    true = Stood < 2000000,
+    [2] = [Id || {step_failed, Id, _} <- Es],
+    unchanged(W),
+    is_old(t_pb, All, Ps),
+    clean(),
+    {new, _, _} = upgrade(with_twins([All], #{pause => 60000, rehearsed => [t_pb]})),
+    [exit(P, kill) || P <- Ps].
 
 %% The callback mode is another one: then gen_statem has to ask for it.
 computed_mode() ->

@@ -84,6 +84,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("E634", "tests/upgrade/rehearsal.rs"),
     ("E353", "tests/upgrade/init_argument.rs"),
     ("E638", "tests/upgrade/predicted.rs"),
+    ("E639", "tests/upgrade/predicted.rs"),
     ("E635", "tests/upgrade/states.rs"),
     ("W635", "tests/upgrade/states.rs"),
     ("E636", "tests/upgrade/rehearsal_checks.rs"),

@@ -109,6 +109,25 @@ fn a_pause_over_the_budget_is_refused_before_anything_is_touched() {
         .says(&["20 states converted"]);
 }
 
+/// Without a rehearsal it is known in the window only.
+#[test]
+fn a_pause_over_the_budget_is_called_off_before_the_switch() {
+    let stage = slow();
+    let plan = stage.plan.display().to_string();
+    let args = ["run", &plan, "--yes", "--no-rehearsal", "--budget", "40ms"];
+    let states = "[gen_server:call(P, what) || P <- persistent_term:get(tills)]";
+    let before = stage.node.eval_text(states);
+    let ran = stage.desk.on(&stage.node, &args).run().exits(14);
+    ran.says(&["E639", "`budget` is 40ms", "nothing was changed"]);
+    let code = "till:module_info(md5) =:= persistent_term:get(md5)";
+    assert_eq!(stage.node.eval_text(code), "true");
+    assert_eq!(stage.node.eval_text(states), before);
+    // In time.
+    let args = ["run", &plan, "--yes", "--no-rehearsal", "--budget", "20s"];
+    let ran = stage.desk.on(&stage.node, &args).run();
+    ran.exits(0).says(&["20 states converted"]);
+}
+
 #[test]
 fn a_run_names_the_conversions_that_it_does_not_try() {
     let acts =

@@ -13,6 +13,7 @@ suspend(Id, Ranks) ->
     put(to_find, Want),
     {Info, N} = within_budget(Id, fun() -> suspend_once(Id, Order, Want) end,
                               fun(Began) -> suspend_again(Id, Began) end),
+    within_pause(),
     Info#{attempts => N, us => now_us() - log_get(t0)}.
 
 suspend_once(Id, Order, Want) ->

@@ -239,6 +239,24 @@ budget_left() ->
         _ -> infinity
     end.
 
+%% What the plan has given as `budget` limits the whole time until the switch, too: whatever takes it
+%% up, the window is called off as long as nothing is switched. ms that are left.
+pause_left() ->
+    case {job(pause, infinity), get(log)} of
+        {Ms, #{t0 := T0, switching := [], on_load := [], way := there}}
+            when is_integer(Ms), is_integer(T0) -> max(0, Ms - (now_us() - T0) div 1000);
+        _ -> infinity
+    end.
+
+within_pause() ->
+    case pause_left() of
+        0 -> fail({over_budget, over_budget(now_us() - log_get(t0), job(pause, 0))});
+        _ -> ok
+    end.
+
+%% => over_budget()
+over_budget(Us, Ms) -> #{us => Us, budget => Ms}.
+
 reported_at(Id) -> case get(doing) of {Id, _, _, _, Reported} -> Reported; _ -> now_ms() end.
 
 %% For questions that are asked while processes are suspended.

@@ -10,6 +10,7 @@ load(Id, Ms) ->
     within_budget(Id, fun() -> last_look(Id) end,
                   fun(Began) -> suspend_again(Id, Began), last_look(Id) end),
     unchanged(Ms),
+    within_pause(),
     switch(Ms, Ms -- OnLoad, Prepared),
     %% What runs when a module is loaded may need its supervisor.
     OnLoad =:= [] orelse begin release(), log_reversed(Ms -- OnLoad), serving(behind) end,
@@ -203,6 +204,7 @@ for_all(Id, M, Op, How, Vsn, All) ->
     {Totals, Dead, Slow, Failed} = lists:foldl(
         fun(Parts, {T, D, S, []}) ->
                 {D1, S1, F1} = dispatch(Ref, Id, Op, Parts, parts_size(Parts)),
+                within_pause(),
                 {T + parts_size(Parts), D + D1, S1 ++ S, F1};
            (_, Acc) -> Acc
         end, {0, 0, [], []}, All),

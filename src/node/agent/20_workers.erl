@@ -16,25 +16,30 @@ dispatch(Ref, Id, Op, Parts, Before, Total) ->
     Jobs = [{W, Ps} || {W, Ps} <- lists:zip(get(workers), tuple_to_list(Parts)), Ps =/= []],
     lists:foreach(fun({W, Ps}) -> W ! {dispatch, Ref, Op, Ps} end, Jobs),
     put(doing, {Id, min(Total, Before + parts_size(Parts)), Total, now_ms(), now_ms()}),
-    collect(Ref, Id, length(Jobs), 0, [], [], {Before, Total}).
+    collect(Ref, Id, case is_tuple(Op) of true -> element(1, Op); false -> Op end,
+            length(Jobs), 0, [], [], {Before, Total}).
 
-collect(_, _, 0, Dead, Slow, Failed, _) -> {Dead, Slow, Failed};
-collect(Ref, Id, N, Dead, Slow, Failed, {Done, Total}) ->
+collect(_, _, _, 0, Dead, Slow, Failed, _) -> {Dead, Slow, Failed};
+collect(Ref, Id, Op, N, Dead, Slow, Failed, {Done, Total}) ->
     GMon = get(gmon),
     receive
-        {done, Ref, D, S} -> collect(Ref, Id, N - 1, Dead + D, S ++ Slow, Failed, {Done, Total});
+        {done, Ref, D, S} -> collect(Ref, Id, Op, N - 1, Dead + D, S ++ Slow, Failed, {Done, Total});
         {failed, Ref, Pid, Why} ->
             lists:foreach(fun(W) -> W ! {stop, Ref} end, get(workers)),
-            collect(Ref, Id, N, Dead, Slow, Failed ++ [{Pid, Why}], {Done, Total});
+            collect(Ref, Id, Op, N, Dead, Slow, Failed ++ [{Pid, Why}], {Done, Total});
         {progress, Ref, K} ->
             event({step_progress, Id, Done + K, Total}),
-            collect(Ref, Id, N, Dead, Slow, Failed, {Done + K, Total});
+            collect(Ref, Id, Op, N, Dead, Slow, Failed, {Done + K, Total});
         {updo_watchers, Ws} ->
             put(watchers, Ws),
-            collect(Ref, Id, N, Dead, Slow, Failed, {Done, Total});
+            collect(Ref, Id, Op, N, Dead, Slow, Failed, {Done, Total});
         {'DOWN', GMon, process, _, _} ->
             new_guardian(),
-            collect(Ref, Id, N, Dead, Slow, Failed, {Done, Total})
+            collect(Ref, Id, Op, N, Dead, Slow, Failed, {Done, Total})
+    after case Op of precompute -> pause_left(); _ -> infinity end ->
+        %% No further ones are asked; for_all/6 calls the window off.
+        lists:foreach(fun(W) -> W ! {stop, Ref} end, get(workers)),
+        collect(Ref, Id, stopped, N, Dead, Slow, Failed, {Done, Total})
     end.
 
 %% The next late answer: {Pid, ok | {error, Text}}, or quiet.
@@ -59,7 +64,7 @@ wait_late(Ref, Slow, Until, Dead, What) ->
             Gone = [P || P <- maps:keys(Slow), not is_process_alive(P)],
             Slow1 = maps:without(Gone, Slow),
             release_for(maps:keys(Slow1)),
-            What =:= first andalso serve(Slow1),
+            What =:= first andalso begin serve(Slow1), within_pause() end,
             case Until =/= infinity andalso now_ms() >= Until of
                 true -> {Dead + length(Gone), [], maps:keys(Slow1)};
                 false -> wait_late(Ref, Slow1, Until, Dead + length(Gone), What)

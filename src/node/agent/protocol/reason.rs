@@ -3,6 +3,7 @@
 use super::codec::{Codec, DecodeError, Parts, Record, optional, required, tagged};
 use super::declare::{atoms, record, tagged_union};
 use super::lock::Holder;
+use super::primitives::Micros;
 use super::values::{Call, FunPlace, Process, StepRef};
 use crate::term::{Atom, Pid, Term};
 
@@ -76,6 +77,15 @@ record! {
 }
 
 record! {
+    /// A window that took longer than the plan's budget before anything was switched.
+    OverBudget as "over_budget" {
+        us: Micros,
+        /// In ms.
+        budget: u64,
+    }
+}
+
+record! {
     /// A call of the script.
     FailedCall as "failed_call" {
         mfa: (Atom, Atom, u64),
@@ -118,6 +128,8 @@ tagged_union! {
         TwinsInUse = "twins_in_use" { twins: Vec<Atom> },
         /// There is no room for more funs.
         FunTableFull = "fun_table_full" { table: FunTable },
+        /// The window was called off before the switch.
+        OverBudget = "over_budget" { took: OverBudget },
         /// An `on_load` function waits for a suspended process.
         OnLoadBlocked = "on_load_blocked" { blocked: BlockedOnLoad },
         /// Modules that could not be deleted.
