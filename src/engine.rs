@@ -48,6 +48,7 @@ use crate::script::insert;
 use crate::state::beams::Store;
 use crate::state::file_cache::Seen;
 use crate::state::runs::RunRecords;
+use crate::term::Term;
 
 /// How often a locked node is asked again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
@@ -95,7 +96,10 @@ impl Engine {
     /// Reads a plan and what it includes, and checks both as far as that goes without a node. No network: that is
     /// [`Engine::connect`].
     pub fn open(path: &Path, settings: Settings) -> OpenedPlan {
-        let loaded = crate::plan::load(path, &settings.sets);
+        let loaded = match plan_of_nodes(path) {
+            Some(text) => crate::plan::load_text(path, &text, &settings.sets),
+            None => crate::plan::load(path, &settings.sets),
+        };
         Self::opened(loaded, settings)
     }
 
@@ -173,6 +177,15 @@ impl Engine {
     /// E211 when there is no such target, several and none is named, or one without nodes; E217 when a seed knows none;
     /// E501 to E509 when it cannot be asked.
     pub fn nodes(&self, target: Option<&str>) -> Result<Vec<NodeName>> {
+        if let (Some(wanted), Some(named)) = (target, self.plan.path.to_str())
+            && wanted != named
+            && plan_of_nodes(&self.plan.path).is_some()
+        {
+            let title =
+                format!("`{named}` stands in place of a plan, and the target is `{wanted}`");
+            let help = "name the node once: without --target, and without UPDO_TARGET";
+            return Err(Box::new(Diagnostic::new(Code::E211, title).help(help)));
+        }
         let known: Vec<&str> = self.plan.targets.iter().map(|t| t.name.as_str()).collect();
         let Some(wanted) = target else {
             return match self.plan.targets.as_slice() {
@@ -542,4 +555,30 @@ pub(crate) fn run_id(records: &RunRecords) -> String {
         }
     }
     name
+}
+
+/// The plan that a node name stands for, or several with commas between them, where there is no such file: what lies on
+/// the node's disk is the new code.
+fn plan_of_nodes(path: &Path) -> Option<String> {
+    let names = path.to_str()?;
+    let is_node = |name: &str| {
+        name.split_once('@')
+            .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'))
+            && !name.contains('/')
+    };
+    if path.exists() || !names.split(',').all(is_node) {
+        return None;
+    }
+    let nodes: Vec<String> = names
+        .split(',')
+        .map(|name| Term::atom(name).to_string())
+        .collect();
+    let title = Term::string(&format!(
+        "What differs on {}",
+        nodes.join(", ").replace('\'', "")
+    ));
+    Some(format!(
+        "plan {title}.\ntarget nodes #{{nodes => [{}]}}.\ncode on_disk.\n",
+        nodes.join(", ")
+    ))
 }

@@ -203,15 +203,15 @@ impl<'a> Reader<'a> {
         let text = match (self.unsaved)(&identity).map_or_else(|| read_text(path), bounded) {
             Ok(text) => text,
             Err(why) => {
-                let mut diagnostic = Diagnostic::new(
-                    Code::E109,
-                    format!("cannot read `{}`", path.display()),
-                )
-                .note(why)
-                .help("check the path; a path in `include` is relative to the file that has it");
-                if let Some(span) = at {
-                    diagnostic = diagnostic.label(span, "included here");
-                }
+                let mut diagnostic =
+                    Diagnostic::new(Code::E109, format!("cannot read `{}`", path.display()))
+                        .note(why);
+                diagnostic = match at {
+                    Some(span) => diagnostic
+                        .help("check the path; a path in `include` is relative to the file that has it")
+                        .label(span, "included here"),
+                    None => diagnostic.help("check the path; a node in place of a plan is NAME@HOST"),
+                };
                 self.diagnostics.push(diagnostic);
                 return None;
             }

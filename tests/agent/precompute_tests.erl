@@ -112,10 +112,10 @@ computed_statem() ->
 %% Computing takes longer than processes may be suspended: no further ones are asked, and all are as before.
 computed_over_budget() ->
     All = servers(t_pb, "code_change(_,{1,X},_) -> timer:sleep(5), {ok,{2,X,slow}};"),
-    Ps = begun(t_pb, 3000, All),
+    Ps = begun(t_pb, 600, All),
     W = watched(element(2, All)),
-    {old, #{reason := {over_budget, #{us := Us, budget := 150}}, suspended_us := Stood}, Es} = upgrade(with_twins([All], #{pause => 150, rehearsed => [t_pb]})),
-    true = Us >= 150000,
+    {old, #{reason := {over_budget, #{us := Us, budget := 50}}, suspended_us := Stood}, Es} = upgrade(with_twins([All], #{pause => 50, rehearsed => [t_pb]})),
+    true = Us >= 50000,
     true = Stood < 2000000,
     [2] = [Id || {step_failed, Id, _} <- Es],
     unchanged(W),

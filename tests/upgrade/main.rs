@@ -21,6 +21,7 @@ mod elixir;
 mod faulty;
 mod going_back;
 mod half_undone;
+mod in_place;
 mod inferred_children;
 mod init_argument;
 mod insert;

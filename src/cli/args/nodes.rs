@@ -12,8 +12,8 @@ use std::time::Duration;
 /// `updo preview`
 #[derive(Debug, clap::Args)]
 pub struct PreviewArgs {
-    /// The plan
-    #[arg(value_name = "PLAN", add = ArgValueCompleter::new(complete::plans))]
+    /// The plan; or a node: what differs between it and its disk
+    #[arg(value_name = "PLAN | NODE", add = ArgValueCompleter::new(complete::plans))]
     pub plan: PathBuf,
     /// The low-level script, as a relup would have it
     #[arg(long)]
@@ -44,8 +44,8 @@ pub struct PreviewArgs {
 /// `updo rehearse`
 #[derive(Debug, clap::Args)]
 pub struct RehearseArgs {
-    /// The plan
-    #[arg(value_name = "PLAN", add = ArgValueCompleter::new(complete::plans))]
+    /// The plan; or a node: what differs between it and its disk
+    #[arg(value_name = "PLAN | NODE", add = ArgValueCompleter::new(complete::plans))]
     pub plan: PathBuf,
     /// How many processes of one module are asked for their state, at most (10000)
     #[arg(long, value_name = "N")]
@@ -61,8 +61,8 @@ pub struct RehearseArgs {
 /// `updo run`
 #[derive(Debug, clap::Args)]
 pub struct RunArgs {
-    /// The plan, or a script that `preview -o` has saved
-    #[arg(value_name = "PLAN | FILE.script", add = ArgValueCompleter::new(complete::plans))]
+    /// The plan; or a node: what differs between it and its disk; or a script that `preview -o` has saved
+    #[arg(value_name = "PLAN | NODE | FILE.script", add = ArgValueCompleter::new(complete::plans))]
     pub plan: PathBuf,
     /// Do not ask
     #[arg(short, long, env = "UPDO_YES", value_parser = FalseyValueParser::new())]
@@ -178,8 +178,8 @@ pub struct ReplArgs {
 /// `updo status`
 #[derive(Debug, clap::Args)]
 pub struct StatusArgs {
-    /// The plan that names target and code; with --target a node alone will do, and what lies on its disk
-    #[arg(value_name = "PLAN", add = ArgValueCompleter::new(complete::plans))]
+    /// The plan that names target and code; or a node, and what lies on its disk
+    #[arg(value_name = "PLAN | NODE", add = ArgValueCompleter::new(complete::plans))]
     pub plan: Option<PathBuf>,
     /// Keep copies of the running beams, so that a later upgrade can be undone
     #[arg(long)]

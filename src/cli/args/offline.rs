@@ -8,8 +8,8 @@ use std::path::PathBuf;
 /// `updo graph`
 #[derive(Debug, clap::Args)]
 pub struct GraphArgs {
-    /// The plan: the graph of the modules that change, with the plan's rules in it
-    #[arg(value_name = "PLAN", required_unless_present = "beams",
+    /// The plan, or a node: the graph of the modules that change, with the plan's rules in it
+    #[arg(value_name = "PLAN | NODE", required_unless_present = "beams",
           add = ArgValueCompleter::new(complete::plans))]
     pub plan: Option<PathBuf>,
     /// Beam files, folders of them or .ez archives instead: the call graph, offline
@@ -50,8 +50,8 @@ pub enum GraphFormat {
 /// `updo diff`
 #[derive(Debug, clap::Args)]
 pub struct DiffArgs {
-    /// The plan, to compare its nodes with the new code; then modules
-    #[arg(value_name = "PLAN | MODULE", required_unless_present = "old",
+    /// The plan, or a node, to compare its nodes with the new code; then modules
+    #[arg(value_name = "PLAN | NODE | MODULE", required_unless_present = "old",
           add = ArgValueCompleter::new(complete::plans))]
     pub what: Vec<String>,
     /// Compare offline: beams of the old version
