@@ -510,6 +510,7 @@ impl Connection<'_> {
             rules: &upgrade.rules,
             script: &upgrade.script,
             diagnostics: &upgrade.diagnostics,
+            pause: self.pause_shown(upgrade),
         }
     }
 
