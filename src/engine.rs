@@ -523,6 +523,7 @@ impl Connection<'_> {
             rules: &upgrade.rules,
             script: &upgrade.script,
             diagnostics: &upgrade.diagnostics,
+            pause: self.pause_shown(upgrade),
         }
     }
 

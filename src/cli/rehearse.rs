@@ -172,6 +172,7 @@ pub(super) fn before_run(
         prepared.rehearsed = Some(FirstPhase {
             event,
             pause: done.pause,
+            figures: done.figures.clone(),
         });
         let found = done.diagnostics().into_iter().chain(over);
         all.extend(found.map(|diagnostic| match alone {

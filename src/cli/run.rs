@@ -213,7 +213,7 @@ impl RolloutSelection {
                 return all.first().map_or(Exit::Bug, |first| Exit::of(first.code));
             }
         };
-        let refused = show(context, engine, &prepared_nodes);
+        let refused = show(context, engine, args, &prepared_nodes);
         let not_shown =
             |prepared: &PreparedNode<'_>| saved?.same_node(node(prepared), &prepared.upgrade).err();
         let stale: Vec<Diagnostic> = prepared_nodes
@@ -430,7 +430,12 @@ fn node<'a>(prepared: &'a PreparedNode<'_>) -> &'a NodeName {
 
 /// Shows what will happen on every node; whether it is refused somewhere. Nodes where the same will happen are shown
 /// once.
-fn show(context: &Context<'_>, engine: &Engine, prepared_nodes: &[PreparedNode<'_>]) -> bool {
+fn show(
+    context: &Context<'_>,
+    engine: &Engine,
+    args: &RunArgs,
+    prepared_nodes: &[PreparedNode<'_>],
+) -> bool {
     let ui = &context.ui;
     let contents: Vec<_> = prepared_nodes
         .iter()
@@ -443,11 +448,12 @@ fn show(context: &Context<'_>, engine: &Engine, prepared_nodes: &[PreparedNode<'
         } else if contents[..at].contains(&contents[at]) {
             // Shown with the first of them.
         } else if !ui.quiet {
-            let text = preview::text(
-                &connection.preview(upgrade),
-                ui.style,
-                preview::Detail::Usual,
-            );
+            let mut shown = connection.preview(upgrade);
+            // It is measured next, and said with the question.
+            let is_measured =
+                !args.dry_run && !engine.plan.rehearse.never && !engine.settings.no_rehearsal;
+            shown.pause = shown.pause.filter(|_| !is_measured);
+            let text = preview::text(&shown, ui.style, preview::Detail::Usual);
             ui.error_line(text.trim_end());
             let same = |other: &usize| contents[*other] == contents[at];
             let others: Vec<&str> = (at + 1..prepared_nodes.len())
@@ -507,12 +513,16 @@ fn ask(context: &Context<'_>, args: &RunArgs, prepared_nodes: &[PreparedNode<'_>
         many => style::count(many.len(), "node", "nodes"),
     };
     let pauses = prepared_nodes.iter();
-    let pauses = pauses.filter_map(|prepared| prepared.rehearsed.as_ref()?.pause);
-    let pause = pauses
-        .max_by_key(|pause| pause.whole)
-        .map_or_else(String::new, |pause| {
-            format!(" for {}", report::rehearsal::about(pause))
-        });
+    let pauses = pauses.filter_map(|prepared| prepared.rehearsed.as_ref());
+    let pauses = pauses.filter_map(|first| Some((first.pause?, &first.figures)));
+    let pause =
+        pauses
+            .max_by_key(|(pause, _)| pause.whole)
+            .map_or_else(String::new, |(pause, figures)| {
+                let about = report::rehearsal::about(pause);
+                let measured = report::rehearsal::measured(figures);
+                format!(" for {about} (rehearsed: {measured})")
+            });
     let numbers = format!(
         "{what}: {} switched, {} suspended{pause}.",
         style::count(modules.max().unwrap_or(0), "module", "modules"),

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::environment::now;
 use super::state_checks;
 use super::state_fit::{self, Grown};
 use super::{Connection, Upgrade, owner, run_id};
@@ -19,11 +20,14 @@ use crate::facts::beam::states::Callbacks;
 use crate::facts::change::{Beam, Changed};
 use crate::name::Module;
 use crate::plan::{AppliedCheck, Rehearse};
+use crate::report::preview::PauseShown;
 use crate::rules::conversions::{Converted, converted, effects};
 use crate::rules::states::{Fit, callbacks};
 use crate::rules::{Change, Class, ModuleRules};
+use crate::script::lower::{Executor, processes};
 use crate::script::precompute;
-use crate::term::{Atom, Term};
+use crate::state::rehearsals::{self, Figures};
+use crate::term::{Atom, Term, etf};
 use crate::twin::conversion::{Conversion, Kind};
 use crate::twin::{self, NoTwin, Twins};
 
@@ -90,6 +94,8 @@ pub struct Rehearsal {
     pub unasked: Vec<Diagnostic>,
     /// For how long processes would be suspended; `None` when no process was asked.
     pub pause: Option<Pause>,
+    /// What was measured: what the pause is predicted from.
+    pub figures: Figures,
 }
 
 impl Rehearsal {
@@ -127,6 +133,8 @@ pub struct FirstPhase {
     pub event: serde_json::Value,
     /// For how long processes will be suspended.
     pub pause: Option<Pause>,
+    /// What was measured.
+    pub figures: Figures,
 }
 
 impl Connection<'_> {
@@ -146,10 +154,18 @@ impl Connection<'_> {
         let twins = twins(upgrade);
         let (mut trials, untried) = divided(upgrade, &twins);
         if trials.is_empty() {
+            let (changes, rules) = (&upgrade.changes, &upgrade.rules);
+            let figures = Figures {
+                at: now(),
+                suspended: processes(changes, rules, &upgrade.script) as u64,
+                ..Figures::default()
+            };
+            self.keep_figures(upgrade, &figures);
             let unasked = state_checks::unasked(plan, upgrade, &[], &why(&untried));
             return Ok(Rehearsal {
                 unasked,
                 untried,
+                figures,
                 ..Rehearsal::default()
             });
         }
@@ -195,13 +211,19 @@ impl Connection<'_> {
             .collect();
         let fits = state_fit::fits(upgrade, &known);
         let unasked = state_checks::unasked(plan, upgrade, &tried, &why(&untried));
-        let pause = Pause::predicted(
-            &upgrade.changes,
-            &upgrade.rules,
-            &upgrade.script,
-            &tried,
-            schedulers.unwrap_or(1),
-        );
+        let (changes, rules, script) = (&upgrade.changes, &upgrade.rules, &upgrade.script);
+        let measured = tried
+            .iter()
+            .map(|one| (one.module.clone(), one.figures()))
+            .collect();
+        let figures = Figures {
+            at: now(),
+            schedulers: schedulers.unwrap_or(1),
+            suspended: processes(changes, rules, script) as u64,
+            modules: measured,
+        };
+        let pause = Pause::predicted(changes, rules, script, &figures);
+        self.keep_figures(upgrade, &figures);
         Ok(Rehearsal {
             held: state_fit::held_data(upgrade, &grown, &known, &fits),
             false_checks: state_checks::failed(plan, &tried),
@@ -210,11 +232,65 @@ impl Connection<'_> {
             tried,
             untried,
             pause,
+            figures,
         })
     }
 }
 
 impl Connection<'_> {
+    /// Which upgrade it is that figures belong to: both versions of each module, and the steps with their conversions.
+    fn known_as(&self, upgrade: &Upgrade) -> rehearsals::Rehearsed {
+        let content = etf::encode(&upgrade.content());
+        rehearsals::Rehearsed {
+            creation: self.session.creation(),
+            upgrade: <md5::Md5 as md5::Digest>::digest(content).into(),
+        }
+    }
+
+    /// For previews. What cannot be written costs them a line, not this rehearsal.
+    fn keep_figures(&self, upgrade: &Upgrade, figures: &Figures) {
+        let (state, node) = (&self.engine.settings.state_dir, self.session.node());
+        let _ = rehearsals::keep(state, node, self.known_as(upgrade), figures.clone());
+    }
+
+    /// What a preview says of the pause: what follows from the last rehearsal of this very upgrade, for the processes
+    /// of now; or with which command it is measured. `None` when nothing is suspended.
+    pub(super) fn pause_shown(&self, upgrade: &Upgrade) -> Option<PauseShown> {
+        let (changes, rules, script) = (&upgrade.changes, &upgrade.rules, &upgrade.script);
+        let suspended = processes(changes, rules, script);
+        if suspended == 0 || matches!(script.by, Executor::ReleaseHandler(_)) {
+            return None;
+        }
+        let (state, node) = (&self.engine.settings.state_dir, self.session.node());
+        let Some(figures) = rehearsals::load(state, node, &self.known_as(upgrade)) else {
+            return Some(PauseShown::Unmeasured {
+                suspended,
+                command: self.rehearse_command(),
+            });
+        };
+        Some(PauseShown::Rehearsed {
+            pause: Pause::predicted(changes, rules, script, &figures),
+            ago: now().saturating_sub(figures.at),
+            suspended,
+            figures,
+        })
+    }
+
+    /// As one would type it: for this node, with the parameters that this plan has been given.
+    fn rehearse_command(&self) -> String {
+        let (plan, settings) = (&self.engine.plan, &self.engine.settings);
+        let mut command = format!("updo rehearse {}", plan.path.display());
+        for (name, value) in settings.sets_of(plan) {
+            command += &format!(" --set {name}={value}");
+        }
+        let is_its_only =
+            matches!(plan.targets.as_slice(), [only] if only.has(self.session.node()));
+        if !is_its_only {
+            command += &format!(" -t {}", self.session.node());
+        }
+        command
+    }
+
     /// The first phase of a run, within the bounds of the plan's `rehearse`; `None` when the plan or the settings do
     /// without it, or when there is no state to try.
     ///

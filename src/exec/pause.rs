@@ -1,26 +1,32 @@
 //! The pause of an upgrade, predicted from what a rehearsal has measured on the node.
 //!
-//! Takes the windows of a script, how long processes took to answer a system message and how long their conversions
-//! took; gives for how long processes would be suspended. The constants are fitted to measured windows of 4 to 10,000
+//! Takes the windows of a script, what it took to ask processes for something and how long their conversions took; gives
+//! for how long processes would be suspended. The constants come from the steps of measured windows of 100 to 10,000
 //! processes (docs/decisions.md); `make bench rehearse` holds the prediction against what happens.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::rehearsal::Tried;
 use super::step::Action;
 use super::steps;
 use crate::facts::change::ChangeSet;
 use crate::name::Module;
 use crate::rules::Ruleset;
 use crate::script::lower::{Script, running};
+use crate::state::rehearsals::{Figures, ModuleFigures};
 
-/// What a window takes without any process: the code of the node is switched, its schedulers meet.
-const SWITCH: Duration = Duration::from_millis(5);
+/// What a window takes without any process: births are watched, the schedulers of the node meet.
+const WINDOW: Duration = Duration::from_millis(5);
 
-/// The share of a process in a window, in times of what it takes to answer one system message that is waited for: it
-/// gets three (suspend, convert, resume), which are sent to many processes at a time.
-const MESSAGES: f64 = 0.7;
+/// What each module adds that is switched in it.
+const SWITCHED: Duration = Duration::from_micros(300);
+
+/// How often each process is asked for something: to suspend, to resume.
+const SUSPENDED: f64 = 2.0;
+
+/// What it is to compute a state before the switch, or to convert one or install it behind, in times of what it takes to
+/// ask for something: a larger fun is copied to each process and evaluated there.
+const CONVERSION: f64 = 2.0;
 
 /// What each scheduler after the first adds: conversions that run at the same time share memory and its collection.
 const SECOND: f64 = 0.7;
@@ -40,40 +46,46 @@ pub struct Pause {
 #[derive(Default)]
 struct Window {
     suspended: BTreeSet<Module>,
+    computed: BTreeSet<Module>,
     converted: BTreeSet<Module>,
+    switched: u32,
 }
 
 impl Pause {
-    /// The prediction; `None` when nothing is suspended or no process has answered.
+    /// The prediction for the numbers of processes in the change set; `None` when nothing is suspended or no process
+    /// has answered.
     pub fn predicted(
         changes: &ChangeSet,
         rules: &Ruleset,
         script: &Script,
-        tried: &[Tried],
-        schedulers: u64,
+        figures: &Figures,
     ) -> Option<Self> {
-        let asked = tried.iter().filter(|tried| !tried.asked.is_zero());
-        let asked: BTreeMap<&Module, Duration> =
-            asked.map(|tried| (&tried.module, tried.asked)).collect();
+        let answered = figures.modules.values().map(|of| of.message);
         // Those that were not asked are no quicker than the others.
-        let others = asked.values().max().copied()?;
+        let others = answered.filter(|message| !message.is_zero()).max()?;
         let mut pause = Self {
             whole: Duration::ZERO,
             longest: Duration::ZERO,
             is_lower_bound: false,
         };
         for window in windows(script, rules) {
-            let mut length = SWITCH;
+            let mut length = WINDOW + SWITCHED * window.switched;
             for module in &window.suspended {
                 let only = std::iter::once(module);
                 let processes = running(changes, rules, only);
-                let answers = asked.get(module).copied().unwrap_or(others);
-                length += answers.mul_f64(MESSAGES * processes as f64);
-                if processes == 0 || !window.converted.contains(module) {
+                if processes == 0 {
                     continue;
                 }
-                match tried.iter().find(|tried| tried.module == *module) {
-                    Some(tried) => length += conversions(tried, processes, schedulers),
+                let known = figures.modules.get(module);
+                let message = known.map(|of| of.message).filter(|one| !one.is_zero());
+                let is_converted = window.converted.contains(module);
+                let is_computed = window.computed.contains(module);
+                let times = u8::from(is_computed) + u8::from(is_converted);
+                let asked = SUSPENDED + CONVERSION * f64::from(times);
+                length += message.unwrap_or(others).mul_f64(asked * processes as f64);
+                match known {
+                    _ if !is_converted => {}
+                    Some(of) => length += conversions(of, processes, figures.schedulers),
                     None => pause.is_lower_bound = true,
                 }
             }
@@ -85,15 +97,14 @@ impl Pause {
 }
 
 /// What the conversions of a module take: many at a time, and no less than the slowest.
-fn conversions(tried: &Tried, processes: usize, schedulers: u64) -> Duration {
-    let slowest = tried.times.last().copied().unwrap_or_default();
-    let sum: Duration = tried.times.iter().sum();
-    if tried.times.is_empty() {
+fn conversions(of: &ModuleFigures, processes: usize, schedulers: u64) -> Duration {
+    if of.converted == 0 {
         return Duration::ZERO;
     }
-    // Some were busy, or above the number that is asked.
-    let all = sum.mul_f64(processes as f64 / tried.times.len() as f64);
-    slowest.max(all.div_f64(1.0 + SECOND * (schedulers.max(1) - 1) as f64))
+    // Some were busy, or above the number that is asked; and there may be others by now.
+    let all = of.sum.mul_f64(processes as f64 / of.converted as f64);
+    of.slowest
+        .max(all.div_f64(1.0 + SECOND * (schedulers.max(1) - 1) as f64))
 }
 
 fn windows(script: &Script, rules: &Ruleset) -> Vec<Window> {
@@ -104,6 +115,17 @@ fn windows(script: &Script, rules: &Ruleset) -> Vec<Window> {
             Action::Suspend(ranks) => {
                 let modules = ranks.into_iter().flatten().map(|(module, _)| module);
                 open.get_or_insert_default().suspended.extend(modules);
+            }
+            Action::Load(modules) | Action::Delete(modules) => {
+                if let Some(open) = &mut open {
+                    open.switched += u32::try_from(modules.len()).unwrap_or(u32::MAX);
+                }
+            }
+            Action::Precompute(modules) => {
+                if let Some(open) = &mut open {
+                    let modules = modules.into_iter().map(|(module, ..)| module);
+                    open.computed.extend(modules);
+                }
             }
             Action::CodeChange { modules, .. } => {
                 if let Some(open) = &mut open {

@@ -25,6 +25,7 @@ use crate::node::agent::{self, Agent, StartError};
 use crate::node::{Mail, Mailbox, RecvError, Session};
 use crate::plan::{Plan, StateCheck};
 use crate::rules::Ruleset;
+use crate::state::rehearsals::ModuleFigures;
 use crate::term::Term;
 use crate::twin::Twin;
 
@@ -84,10 +85,10 @@ pub struct Tried {
     pub untried: u64,
     /// The conversion failed in a running version that it reached by name: not a finding.
     pub unswitched: u64,
-    /// How long a process took to give its state, the median; zero when none did.
-    pub asked: Duration,
-    /// How long each successful conversion took, ascending, and the slowest process.
-    pub times: Vec<Duration>,
+    /// What it takes, a process, to ask all of them for something as in a window; zero when none answered.
+    pub message: Duration,
+    /// How long successful conversions took, ascending, and how many took so long.
+    pub times: Vec<(Duration, u64)>,
     /// The process whose conversion took longest.
     pub slowest: Option<String>,
     /// Shapes of the new states, and how many have each; the most frequent first.
@@ -113,8 +114,15 @@ pub struct Tried {
 impl Tried {
     /// The time that so many percent of the conversions stay below; `None` when none was successful.
     pub fn percentile(&self, percent: usize) -> Option<Duration> {
-        let last = self.times.len().checked_sub(1)?;
-        self.times.get(last * percent.min(100) / 100).copied()
+        let all: u64 = self.times.iter().map(|(_, number)| number).sum();
+        let at = all.checked_sub(1)? * percent.min(100) as u64 / 100;
+        let mut before = 0;
+        let mut times = self.times.iter();
+        let found = times.find(|(_, number)| {
+            before += number;
+            before > at
+        });
+        found.map(|(time, _)| *time)
     }
 
     /// How many states are converted to one for which a check of the plan does not hold.
@@ -127,13 +135,28 @@ impl Tried {
         self.failed.saturating_sub(self.unchecked())
     }
 
+    /// What was measured, for a prediction.
+    pub fn figures(&self) -> ModuleFigures {
+        let times = self.times.iter();
+        let times = times.map(|(time, number)| time.as_secs_f64() * *number as f64);
+        let (converted, inspected) = match self.kept {
+            true => (0, self.converted),
+            false => (self.converted, 0),
+        };
+        ModuleFigures {
+            message: self.message,
+            converted,
+            sum: Duration::try_from_secs_f64(times.sum()).unwrap_or_default(),
+            slowest: self.percentile(100).unwrap_or_default(),
+            inspected,
+        }
+    }
+
     fn read(trial: &Trial, rehearsed: &Rehearsed, plan: &[StateCheck]) -> Self {
-        let times = rehearsed.us.iter().map(|(us, pid)| {
-            let pid = Term::Pid(pid.clone()).to_string();
-            (Duration::from_micros(*us), pid)
-        });
-        let mut times: Vec<(Duration, String)> = times.collect();
-        times.sort();
+        let times = rehearsed.us.iter();
+        let times = times.map(|(us, number)| (Duration::from_micros(*us), *number));
+        let mut times: Vec<(Duration, u64)> = times.collect();
+        times.sort_unstable();
         let shapes = rehearsed.shapes.0.iter();
         let shapes = shapes.map(|(shape, number)| (shape_in_words(shape), *number));
         let mut shapes: Vec<(String, u64)> = shapes.collect();
@@ -177,9 +200,12 @@ impl Tried {
             big: rehearsed.big,
             untried: rehearsed.untried,
             unswitched: rehearsed.unswitched,
-            asked: rehearsed.asked_us.0,
-            slowest: times.last().map(|(_, pid)| pid.clone()),
-            times: times.into_iter().map(|(time, _)| time).collect(),
+            message: Duration::from_nanos(rehearsed.asked_ns),
+            slowest: rehearsed
+                .slowest
+                .first()
+                .map(|(_, pid)| Term::Pid(pid.clone()).to_string()),
+            times,
             shapes,
             failures: rehearsed.failures.iter().map(failure).collect(),
         }
@@ -523,14 +549,15 @@ mod tests {
 
     #[test]
     fn percentiles() {
-        let read = |us: Term| {
-            let info = "#{processes => 0, converted => 0, failed => 0, busy => 0, dead => 0, big => 0, untried => 0, unswitched => 0, asked_us => 7, \
+        let read = |us: Term, slowest: Term| {
+            let info = "#{processes => 0, converted => 0, failed => 0, busy => 0, dead => 0, big => 0, untried => 0, unswitched => 0, asked_ns => 7, \
                         shapes => #{atom => 1, {map,3} => 2}, failures => [], held => [], inside => [], tables => [], checks => []}";
             let info = crate::syntax::parse_term(info).expect("a term");
             let Term::Map(mut info) = info else {
                 panic!("a map");
             };
             info.insert(Term::atom("us"), us);
+            info.insert(Term::atom("slowest"), slowest);
             let read = Rehearsed::decode(&Term::Map(info)).expect("an answer");
             let trial = Trial {
                 module: Module::new("cart"),
@@ -543,21 +570,26 @@ mod tests {
             };
             Tried::read(&trial, &read, &[])
         };
-        let all = (1..=100).rev().map(|us: u32| {
-            let pid = Pid {
-                node: Atom::new("shop@127.0.0.1"),
-                id: us,
-                serial: 0,
-                creation: 1,
-            };
-            Term::tuple([Term::Int(i64::from(us)), Term::Pid(pid)])
+        let number = Term::Int;
+        let all = (1..=50)
+            .rev()
+            .map(|us| Term::tuple([number(2 * us), number(2)]));
+        let slowest = Term::Pid(Pid {
+            node: Atom::new("shop@127.0.0.1"),
+            id: 100,
+            serial: 0,
+            creation: 1,
         });
-        let tried = read(Term::list(all));
+        let slowest = Term::list([Term::tuple([number(100), slowest])]);
+        let tried = read(Term::list(all), slowest);
+        assert_eq!(tried.percentile(0), Some(Duration::from_micros(2)));
         assert_eq!(tried.percentile(50), Some(Duration::from_micros(50)));
+        assert_eq!(tried.percentile(51), Some(Duration::from_micros(52)));
         assert_eq!(tried.percentile(100), Some(Duration::from_micros(100)));
         assert_eq!(tried.slowest.as_deref(), Some("<0.100.0>"));
         let shapes = [("map of 3 keys".to_owned(), 2), ("atom".to_owned(), 1)];
         assert_eq!(tried.shapes, shapes);
-        assert_eq!(read(Term::list([])).percentile(50), None);
+        let none = read(Term::list([]), Term::list([]));
+        assert_eq!((none.percentile(50), none.slowest), (None, None));
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::style::{count, duration_text, faint, hint, name};
 use crate::diag::render::Style;
 use crate::diag::{Diagnostic, SourceMap, Span};
+use crate::exec::pause::Pause;
 use crate::facts::change::{ChangeSet, Changed};
 use crate::graph::Graph;
 use crate::name::{Module, NodeName};
@@ -16,6 +17,7 @@ use crate::rules::{Change, Class, Origin, Purge, Ruleset, Timeout};
 use crate::script::high::HighStep;
 use crate::script::instruction::Instruction;
 use crate::script::lower::{Executor, Script};
+use crate::state::rehearsals::Figures;
 
 mod children;
 mod document;
@@ -25,7 +27,7 @@ pub use document::{json, low};
 pub(super) use document::{undo_of, why_json};
 
 /// What a preview shows of one node's upgrade.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct PreviewInput<'a> {
     /// The node.
     pub node: &'a NodeName,
@@ -43,6 +45,31 @@ pub struct PreviewInput<'a> {
     pub script: &'a Script,
     /// What there is to say.
     pub diagnostics: &'a [Diagnostic],
+    /// For how long processes would be suspended; `None` when nothing is to be said of it.
+    pub pause: Option<PauseShown>,
+}
+
+/// What is known of the pause before a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PauseShown {
+    /// The last rehearsal of this upgrade has measured it.
+    Rehearsed {
+        /// What follows from it for the processes of now; `None` when no process has answered.
+        pause: Option<Pause>,
+        /// Seconds since.
+        ago: u64,
+        /// How many processes would be suspended.
+        suspended: usize,
+        /// What was measured.
+        figures: Figures,
+    },
+    /// There was no rehearsal.
+    Unmeasured {
+        /// How many processes would be suspended.
+        suspended: usize,
+        /// What measures it.
+        command: String,
+    },
 }
 
 impl<'a> PreviewInput<'a> {
@@ -374,6 +401,13 @@ fn tail(out: &mut String, shown: &PreviewInput<'_>, style: Style) {
         let _ = writeln!(out, "  left out {module}  {}", hint(style, &place));
     }
     footer::windows(out, shown, style);
+    if let Some(pause) = &shown.pause {
+        let line = match pause {
+            PauseShown::Unmeasured { .. } => hint(style, &footer::pause(pause)),
+            PauseShown::Rehearsed { .. } => footer::pause(pause),
+        };
+        let _ = writeln!(out, "  pause    {line}");
+    }
     if let Executor::ReleaseHandler(libraries) = &shown.script.by {
         let folders: Vec<String> = libraries
             .iter()

@@ -14,6 +14,7 @@ use crate::exec::pause::Pause;
 use crate::exec::rehearsal::{FailedState, Tried};
 use crate::name::{Module, NodeName};
 use crate::rules::states::{Fit, Seen};
+use crate::state::rehearsals::Figures;
 
 /// How many failures and shapes of one module are named.
 const NAMED: usize = 3;
@@ -320,6 +321,21 @@ pub fn over_budget(pause: Pause, budget: Option<Duration>) -> Option<Diagnostic>
     );
     let help = "allow more: `budget 1s.` or --budget 1s; or divide it: `window minimal.`";
     Some(Diagnostic::new(Code::E638, title).help(help))
+}
+
+/// `400 states, slowest 0.30ms`: what a prediction comes from.
+pub fn measured(figures: &Figures) -> String {
+    let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+    let (converted, inspected) = (figures.converted(), figures.inspected());
+    match (figures.slowest(), inspected) {
+        (Some(slowest), _) => format!(
+            "{}, slowest {}",
+            count(number(converted), "state", "states"),
+            micros(slowest)
+        ),
+        (None, 0) => "no state was tried".to_owned(),
+        (None, _) => format!("{} inspected", count(number(inspected), "state", "states")),
+    }
 }
 
 /// `about 12ms`.

@@ -68,6 +68,24 @@ pub fn time(duration: Duration) -> String {
     }
 }
 
+/// `3 minutes ago`: in the largest unit of which there is one.
+pub fn ago(seconds: u64) -> String {
+    let units = [
+        (24 * 3600, "day", "days"),
+        (3600, "hour", "hours"),
+        (60, "minute", "minutes"),
+        (1, "second", "seconds"),
+    ];
+    let unit = units.into_iter().find(|(length, ..)| seconds >= *length);
+    unit.map_or_else(
+        || "just now".to_owned(),
+        |(length, one, many)| {
+            let number = usize::try_from(seconds / length).unwrap_or(usize::MAX);
+            format!("{} ago", count(number, one, many))
+        },
+    )
+}
+
 /// A time as users write it: `30s`, `2m`, `1m30s`.
 pub fn duration_text(duration: Duration) -> String {
     humantime::format_duration(duration)

@@ -9,8 +9,10 @@
 //! | `beams/` | copies of beams by their MD5 | [`beams`] |
 //! | `files/` | what a node's files were when they were last read | [`file_cache`] |
 //! | `agents/` | the agent as nodes have compiled it | [`agents`] |
+//! | `rehearsals/` | what the last rehearsals on a node have measured | [`rehearsals`] |
 
 pub mod agents;
 pub mod beams;
 pub mod file_cache;
+pub mod rehearsals;
 pub mod runs;

@@ -37,7 +37,8 @@ fn a_conversion_is_tried_before_it_matters() {
         .prints(&["till"]);
     for command in [&["rehearse", &name][..], &["run", &name, "--yes"]] {
         let ran = desk.on(&node, command).run().exits(15);
-        ran.says(&["E634", "error:torn", "1 of 5"]);
+        let ran = ran.to_string();
+        assert!(ran.contains("1 of 5 states") && ran.contains("torn"), "{ran}");
         assert_eq!(node.eval_text(STATES), before);
     }
 

@@ -158,3 +158,130 @@ fn a_run_names_the_conversions_that_it_does_not_try() {
         .exits(0);
     assert!(!ran.to_string().contains("not tried: "), "{ran}");
 }
+
+/// The line of a preview that says how long processes would be suspended.
+fn pause_of(stage: &Stage, more: &[&str]) -> String {
+    let plan = stage.plan.display().to_string();
+    let args = [&["preview", &plan], more].concat();
+    let shown = stage.desk.on(&stage.node, &args).run().exits(0).stdout;
+    let mut lines = shown.lines();
+    let line = lines.find_map(|line| line.trim_start().strip_prefix("pause "));
+    line.unwrap_or_else(|| panic!("no pause: {shown}"))
+        .trim()
+        .to_owned()
+}
+
+/// As JSON.
+fn pause_json(stage: &Stage) -> Value {
+    let plan = stage.plan.display().to_string();
+    let args = ["preview", &plan, "--json"];
+    let shown = stage.desk.on(&stage.node, &args).run().exits(0).stdout;
+    let shown: Value = serde_json::from_str(&shown).expect("JSON");
+    shown["pause"].clone()
+}
+
+#[test]
+fn a_preview_says_what_the_last_rehearsal_has_measured() {
+    let stage = slow();
+    let plan = stage.plan.display().to_string();
+    // Before any: with what it is measured, as it is typed.
+    let line = pause_of(&stage, &[]);
+    let (of, command) = line.split_once("; `updo ").expect("a command");
+    assert_eq!(of, "not known yet for 20 processes");
+    let command = command.strip_suffix("` measures it").expect("a command");
+    assert_eq!(command, format!("rehearse {plan} -t {}", stage.node.name()));
+    assert_eq!(pause_json(&stage), Value::Null);
+    let command: Vec<&str> = command.split(' ').collect();
+    stage.desk.on(&stage.node, &command).run().exits(0);
+
+    let line = pause_of(&stage, &[]);
+    assert!(line.starts_with("about "), "{line}");
+    assert!(line.contains("ms (rehearsed "), "{line}");
+    assert!(line.contains(": 20 states, slowest "), "{line}");
+    assert!(line.ends_with("ms)"), "{line}");
+    let known = pause_json(&stage);
+    let predicted = known["predicted_ms"].as_f64().expect("a number");
+    assert!(predicted >= 50.0, "{known}");
+    assert_eq!(
+        (&known["states"], &known["suspended_then"]),
+        (&20.into(), &20.into())
+    );
+    assert!(known["slowest_ms"].as_f64() >= Some(10.0), "{known}");
+    assert!(known["rehearsed_s_ago"].as_u64() < Some(600), "{known}");
+
+    // For the processes of now.
+    stage
+        .node
+        .eval("persistent_term:put(more, [till:start(N) || N <- lists:seq(21, 60)])");
+    let line = pause_of(&stage, &[]);
+    assert!(
+        line.ends_with("; for 60 instead of 20 processes)"),
+        "{line}"
+    );
+    let scaled = pause_json(&stage)["predicted_ms"]
+        .as_f64()
+        .expect("a number");
+    assert!(scaled > 2.0 * predicted, "{scaled} {predicted}");
+
+    // A plan that does something else is another upgrade, and so is other code.
+    let text = std::fs::read_to_string(&stage.plan).expect("a plan");
+    let other = format!("{text}module till #{{timeout => 7s}}.\n");
+    std::fs::write(&stage.plan, &other).expect("written");
+    assert!(pause_of(&stage, &[]).starts_with("not known yet for 60 processes; "));
+    std::fs::write(&stage.plan, &text).expect("written");
+    assert!(pause_of(&stage, &[]).starts_with("about "));
+
+    // The question has the same form; its own rehearsal is what it says.
+    let run = stage
+        .desk
+        .on(&stage.node, &["run", &plan, "--yes"])
+        .run()
+        .exits(0)
+        .says(&[
+            "60 processes suspended for about",
+            "ms (rehearsed: 60 states, slowest ",
+        ])
+        .to_string();
+    assert!(!run.contains("measures it"), "{run}");
+}
+
+#[test]
+fn a_run_that_is_not_confirmed_leaves_its_figures_for_the_preview() {
+    let stage = Stage::tills("code_change(_, {till, N}, _) -> {ok, {till, N, 0}}.");
+    let plan = stage.plan.display().to_string();
+    // Refused by its budget, after its rehearsal.
+    let text = std::fs::read_to_string(&stage.plan).expect("a plan");
+    std::fs::write(&stage.plan, format!("{text}budget 1ms.\n")).expect("written");
+    stage
+        .desk
+        .on(&stage.node, &["run", &plan, "--yes"])
+        .run()
+        .exits(15)
+        .says(&["E638"]);
+    assert!(pause_of(&stage, &[]).contains(": 20 states, slowest 0.0"));
+    // The files hold numbers and names of modules.
+    let mut files = Vec::new();
+    walk(stage.desk.path(), &mut files);
+    let mut figures = files
+        .iter()
+        .filter(|file| file.extension().is_some_and(|e| e == "figures"));
+    let file = figures.next().expect("kept");
+    assert_eq!(figures.next(), None);
+    // What is not whole is as good as nothing.
+    let bytes = std::fs::read(file).expect("readable");
+    std::fs::write(file, &bytes[..bytes.len() / 2]).expect("written");
+    assert!(pause_of(&stage, &[]).starts_with("not known yet for 20 processes; "));
+}
+
+#[test]
+fn what_a_rehearsal_cannot_measure_a_preview_does_not_promise() {
+    let stage = Stage::tills(
+        "code_change(_, {till, N}, _) -> persistent_term:put({till, N}, 1), {ok, {till, N, 0}}.",
+    );
+    assert!(pause_of(&stage, &[]).contains("measures it"));
+    stage.rehearse(&[]).exits(0);
+    let line = pause_of(&stage, &[]);
+    assert!(line.starts_with("not known (rehearsed "), "{line}");
+    assert!(line.ends_with(": no state was tried)"), "{line}");
+    assert_eq!(pause_json(&stage)["predicted_ms"], Value::Null);
+}

@@ -56,6 +56,7 @@
 %%   done_ahead                    conversions interrupted, and those that came first for them
 %%   stragglers, straggling        calls that are still inside something, with monitors; why
 %%   done_with, early              children that are done; processes resumed before the window ends
+%%   trier                         the process that tries conversions (06)
 %%   latest                        when the run has to end (in the process that changes children)
 %%   loop_pattern                  the regular expression of `loops`, compiled
 %% of a worker:
@@ -78,9 +79,10 @@
 %%   from the guardian             updo_run, updo_settle, updo_survey, updo_watchers
 %%   from workers                  done, failed, late, slow, progress, synced, unasked
 %%   from upgraded processes       asked, unserved
-%%   from helpers                  died (19), init_again (15), begun, state, dead, busy (06)
+%%   from helpers                  died (19), init_again (15), begun, checks, again, dead, busy (06)
 %% to a worker                     dispatch, cast, again, stop, sync
-%% to helpers                      go (13), tell (12), watch, resumed, survey (19), trial, done (06)
+%% to helpers                      go (13), tell (12), watch, resumed, survey (19), trial, try_it,
+%%                                 done (06)
 %% to clients                      updo
 -module(updo_agent).
 -export([start/1, undefined_function/3, undefined_lambda/3]).

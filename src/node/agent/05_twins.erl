@@ -22,21 +22,37 @@ twins_load(Ms) ->
     log({set, twins, lists:usort(Names ++ log_get(twins))}),
     InUse = twins_gone(Names),
     InUse =:= [] orelse fail({twins_in_use, InUse}),
-    case code:prepare_loading([{N, atom_to_list(N), New} || #{twin := N, new := New} <- Twins]) of
-        {ok, Prepared} ->
-            T = now_us(),
-            case code:finish_loading(Prepared) of
-                ok -> #{twins => length(Names), us => now_us() - T,
-                        schedulers => erlang:system_info(schedulers_online)};
-                {error, Why} -> fail({twins_not_loadable, Why})
-            end;
-        {error, Why} -> fail({twins_not_loadable, Why})
-    end.
+    Load = fun() -> twins_load_each([{N, New} || #{twin := N, new := New} <- Twins]) end,
+    Us = case log_get(found) of [] -> at_low_priority(Load); _ -> Load() end,
+    #{twins => length(Names), us => Us, schedulers => erlang:system_info(schedulers_online)}.
+
+%% us that the loader took. One after the other: it takes its time for a module in one go, and for
+%% several at once on as many schedulers.
+twins_load_each(Twins) ->
+    All = [case code:prepare_loading([{N, atom_to_list(N), New}]) of
+               {ok, Prepared} -> between_twins(), Prepared;
+               {error, Why} -> fail({twins_not_loadable, Why})
+           end || {N, New} <- Twins],
+    lists:sum([begin
+                   T = now_us(),
+                   case code:finish_loading(Prepared) of
+                       ok -> ok;
+                       {error, Why} ->
+                           twins_gone([N || {N, _} <- Twins]),
+                           fail({twins_not_loadable, Why})
+                   end,
+                   Us = now_us() - T,
+                   between_twins(),
+                   Us
+               end || Prepared <- All]).
+
+%% The node's own work goes first, unless processes are suspended.
+between_twins() -> case log_get(found) of [] -> receive after 2 -> ok end; _ -> ok end.
 
 %% => twins_dropped()
 twins_drop(Ms) ->
     Names = [N || #{name := M, twin := N} <- job(twins, []), lists:member(M, Ms)],
-    Left = twins_gone(Names),
+    Left = twins_gone_one_by_one(Names),
     log({set, twins, (log_get(twins) -- Names) ++ Left}),
     #{twins => length(Names) - length(Left), left => Left}.
 
@@ -45,7 +61,7 @@ twins_end() ->
     case log_get(twins) of
         [] -> ok;
         Names ->
-            Left = twins_gone(Names),
+            Left = twins_gone_one_by_one(Names),
             log({set, twins, Left}),
             Left =:= [] orelse event({twins_left, Left})
     end.
@@ -54,7 +70,12 @@ twins_end() ->
 %% Taking away
 
 %% Those that cannot be, because a process executes them.
+%% Each purge asks all processes of the node.
 twins_gone(Names) -> [N || N <- Names, not twin_gone(N, 20)].
+
+%% The same with the node's own work in between.
+twins_gone_one_by_one(Names) ->
+    [N || N <- Names, not begin Gone = twin_gone(N, 20), between_twins(), Gone end].
 
 %% What is current becomes old, and old code goes; there may be both of one that was left by an
 %% earlier run.

@@ -6,6 +6,11 @@
 %% has limits of time and heap; so one that never ends or eats memory harms nothing but itself. No
 %% process is suspended. A process that does not read the message in time is busy: the fun then does
 %% nothing when it is read.
+%%
+%% The node is at work meanwhile, and nothing here is urgent: all has low priority but for the
+%% conversions, which have limits of time. What is computed for each state is kept small, for what a
+%% rehearsal costs the node is mostly time of its processors: the fun is made once for many states,
+%% and what is measured is counted, not listed, so that no heap grows with the number of processes.
 
 %% ------------------------------------------------------------------------------------------------
 %% The step
@@ -27,19 +32,36 @@ rehearse(Id, #{module := M} = Asked) ->
     What = case Asked of #{vsn := _} -> Named; _ -> Named#{vsn => loaded_vsn(M)} end,
     Pids = case What of
         #{processes := all} -> processes_of(M); #{processes := These} -> These end,
-    Exec = self(),
-    Keeper = spawned(fun() -> trials_keeper(monitor(process, Exec), none) end, []),
     Asks = case What of #{at_most := Most} -> lists:sublist(Pids, Most); _ -> Pids end,
     Now = now_ms(),
     Pace = {Now, case What of #{within := Ms} -> Now + Ms; _ -> infinity end,
             maps:get(rate, What, infinity)},
     None = (none_rehearsed(length(Asks), Checks))#{untried := length(Pids) - length(Asks)},
-    All = try rehearse_each(Asks, 0, {Id, Keeper, Pace, Now}, What, None) after Keeper ! done end,
-    #{asked_us := Times} = All,
-    All#{asked_us := median(Times), tables => try tables_of(Asks, What) catch _:_ -> [] end}.
+    at_low_priority(fun() ->
+        Exec = self(),
+        Keeper = spawned(fun() -> trials_keeper(monitor(process, Exec), none) end, []),
+        try
+            All = rehearse_each(Asks, 0, {Id, Keeper, Pace, Now}, What, None),
+            #{us := Us} = All,
+            All#{us := lists:sort(maps:to_list(Us)), asked_ns := asked_together(Id, Asks),
+                 tables => try tables_of(Asks, What) catch _:_ -> [] end}
+        after trier_ends(), Keeper ! done
+        end
+    end).
 
-median([]) -> 0;
-median(Times) -> lists:nth((length(Times) + 1) div 2, lists:sort(Times)).
+%% Nothing is suspended while this is evaluated.
+at_low_priority(Fun) ->
+    Was = process_flag(priority, low),
+    try Fun() after process_flag(priority, Was) end.
+
+%% How often each time was measured: rounded to three digits, so that there are few of them, however
+%% many processes there are.
+counted(Us, Counts) ->
+    Rounded = rounded(Us, 1),
+    Counts#{Rounded => maps:get(Rounded, Counts, 0) + 1}.
+
+rounded(Us, By) when Us < 1000 -> Us * By;
+rounded(Us, By) -> rounded((Us + 5) div 10, By * 10).
 
 %% The processes that try have no job.
 with_twins(Asked, Twins) ->
@@ -51,9 +73,21 @@ with_twins(Asked, Twins) ->
         _ -> Named
     end.
 
+%% By a process of its own: what it makes of all processes of the node is garbage that the executor
+%% would carry along. It has room for that from the beginning, instead of copying it time and again.
 processes_of(M) ->
-    {Found, _} = find(#{M => 1000}, [], brief),
-    lists:sort(parts_pids(maps:get(M, Found, {}))).
+    {Exec, Ref} = {self(), make_ref()},
+    {Job, Log, Watchers} = {get(job), get(log), get(watchers)},
+    Room = min(4000000, 30 * erlang:system_info(process_count)),
+    {P, Mon} = spawned(fun() ->
+                           [put(K, V) || {K, V} <- [{job, Job}, {log, Log}, {watchers, Watchers}]],
+                           {Found, _} = find(#{M => 1000}, [], brief),
+                           Exec ! {Ref, lists:sort(parts_pids(maps:get(M, Found, {})))}
+                       end, [monitor, {priority, low}, {min_heap_size, Room}]),
+    receive
+        {Ref, Pids} -> demonitor(Mon, [flush]), Pids;
+        {'DOWN', Mon, process, P, Why} -> error(Why)
+    end.
 
 rehearse_each([], _, _, _, Acc) -> Acc;
 rehearse_each([P | Ps] = All, N, {Id, Keeper, {Began, Until, Rate} = Pace, Told}, What, Acc) ->
@@ -77,23 +111,19 @@ rehearse_each([P | Ps] = All, N, {Id, Keeper, {Began, Until, Rate} = Pace, Told}
                 true -> event({step_progress, Id, N, N + length(All)}), Now;
                 false -> Told
             end,
-            Acc1 = case rehearse_one(P, Keeper, What) of
-                {asked, Us, Verdict} -> rehearsed(P, Verdict, asked(Us, Acc));
-                Verdict -> rehearsed(P, Verdict, Acc)
-            end,
+            Acc1 = rehearsed(P, rehearse_one(P, Keeper, What), Acc),
             rehearse_each(Ps, N + 1, {Id, Keeper, Pace, Told1}, What, Acc1)
     end.
 
 %% => rehearsed()
 none_rehearsed(N, Checks) ->
     #{processes => N, converted => 0, failed => 0, busy => 0, dead => 0, big => 0, untried => 0,
-      unswitched => 0, asked_us => [], us => [], failures => [], shapes => #{}, held => [],
-      inside => [], tables => [], checks => [none_checked(C) || {C, _, _} <- Checks]}.
+      unswitched => 0, asked_ns => 0, us => #{}, slowest => [],
+      failures => [], shapes => #{}, held => [], inside => [], tables => [],
+      checks => [none_checked(C) || {C, _, _} <- Checks]}.
 
 %% => state_checked()
 none_checked(C) -> #{check => C, held => 0, failed => 0, other => 0}.
-
-asked(Us, #{asked_us := All} = Acc) -> Acc#{asked_us := [Us | All]}.
 
 %% => rehearsal_failure()
 rehearsed(P, {checked, Done, Verdict}, #{checks := Counts} = Acc) ->
@@ -105,7 +135,11 @@ rehearsed(P, {checked, Done, Verdict}, #{checks := Counts} = Acc) ->
 rehearsed(P, {converted, Us, Shape, Held, Inside}, Acc) ->
     #{converted := N, us := All, shapes := Shapes, held := Helds, inside := Insides} = Acc,
     Counted = Shapes#{Shape => maps:get(Shape, Shapes, 0) + 1},
-    Acc#{converted := N + 1, us := [{Us, P} | All], shapes := Counted,
+    Slowest = case Acc of
+        #{slowest := [{Most, _}] = Known} when Most >= Us -> Known;
+        _ -> [{Us, P}]
+    end,
+    Acc#{converted := N + 1, us := counted(Us, All), shapes := Counted, slowest := Slowest,
          held := lists:sublist(count_held(Held, Helds), 60),
          inside := lists:sublist(count_inside(Inside, Insides), 60)};
 rehearsed(P, {failed, Reason, Shape}, Acc) ->
@@ -118,34 +152,54 @@ rehearsed_failed(One, #{failed := N, failures := Named} = Acc) ->
     Some = case N < named() of true -> Named ++ [One]; false -> Named end,
     Acc#{failed := N + 1, failures := Some}.
 
-%% {asked, Us, Verdict} | Verdict; Us: until it had given its state.
 %% Verdict: {converted, Us, Shape, Held, Inside} | {failed, Reason, Shape} | unswitched | busy |
 %% dead | big | {checked, [{Number, held, failed or other}], converted, or
 %% {unchecked, Number, Reason, Shape}}
-rehearse_one(P, Keeper, #{words := Words, wait := Wait, ms := Ms, most := Most} = What) ->
+rehearse_one(P, Keeper, #{wait := Wait, ms := Ms, words := Words, most := Most} = What) ->
     case process_info(P, total_heap_size) of
         undefined -> dead;
         {_, Size} when Size > Most -> big;
         _ ->
+            {T, Mon, Ref} = trier(Keeper, What),
+            Atoms = erlang:system_info(atom_count),
+            T ! {Ref, try_it, P},
+            case trial_begun(Ref, Mon, Wait + 1000, {T, Ms, Words, Atoms}) of
+                {again, Verdict} -> Verdict;
+                Verdict -> trier_ends(), Verdict
+            end
+    end.
+
+%% The process that tries: the one of the trial before, as long as that has left nothing in it.
+trier(Keeper, #{words := Words} = What) ->
+    case get(trier) of
+        undefined ->
             {Exec, Ref, DeadPid} = {self(), make_ref(), get(dead_pid)},
             Heap = #{size => Words, kill => true, error_logger => false},
-            {T, Mon} = spawned(fun() -> trial(Exec, Ref, P, DeadPid, What) end,
-                               [monitor, {max_heap_size, Heap}]),
+            {T, Mon} = spawned(fun() -> trier_begins(Exec, Ref, DeadPid, What) end,
+                               [monitor, {priority, low}, {max_heap_size, Heap}]),
             Keeper ! {trial, T},
-            Atoms = erlang:system_info(atom_count),
             T ! {Ref, go},
-            Verdict = trial_begun(Ref, Mon, Wait + 1000, {T, Ms, Words, Atoms}),
+            put(trier, {T, Mon, Ref}),
+            {T, Mon, Ref};
+        Known -> Known
+    end.
+
+trier_ends() ->
+    case erase(trier) of
+        {T, Mon, Ref} ->
             exit(T, kill),
             demonitor(Mon, [flush]),
-            receive {Ref, _} -> ok after 0 -> ok end,
-            Verdict
+            flush(Ref);
+        undefined -> ok
     end.
+
+flush(Ref) -> receive {Ref, _} -> flush(Ref) after 0 -> ok end.
 
 trial_begun(Ref, Mon, Wait, {_, Ms, _, _} = Bounds) ->
     receive
-        {Ref, {begun, Us, Shape, Held}} ->
+        {Ref, {begun, Shape, Held}} ->
             Bounded = {Bounds, Held, none},
-            {asked, Us, trial_ended(Ref, Mon, 2, now_ms() + Ms, Bounded, Shape)};
+            trial_ended(Ref, Mon, 2, now_ms() + Ms, Bounded, Shape);
         {Ref, Verdict} -> Verdict;
         {'DOWN', Mon, process, _, killed} -> {failed, no_memory, unknown};
         {'DOWN', Mon, process, _, Why} -> {failed, no_args(Why), unknown}
@@ -196,38 +250,103 @@ trials_keeper(Mon, Trial) ->
     end.
 
 %% ------------------------------------------------------------------------------------------------
+%% What one message to each costs
+
+%% ns a process: by the workers, as in a window. To ask one process at a time says nothing of that:
+%% then the schedulers sleep between two messages, and are woken for each. The messages are those of
+%% a window that change nothing: a fun that gives back the state, and an empty change of debug
+%% options. In four parts, of which the median counts: something else may happen on the node during
+%% one. Without those that are busy: a window waits for them as well.
+asked_together(Id, Pids) ->
+    Was = process_flag(priority, normal),
+    Some = lists:sublist(Pids, 1000),
+    try
+        Each = [asked_together(Id, Part, 3) || Part <- in_parts(Some, max(25, length(Some) div 4))],
+        case lists:sort([Us / N || {N, Us} <- Each, N > 0]) of
+            [] -> 0;
+            Costs -> max(1, round(1000 * lists:nth((length(Costs) + 1) div 2, Costs)))
+        end
+    after process_flag(priority, Was) end.
+
+in_parts(L, N) when length(L) < 2 * N -> [L];
+in_parts(L, N) -> {One, More} = lists:split(N, L), [One | in_parts(More, N)].
+
+%% {How many have answered, us in all}
+asked_together(_, [], _) -> {0, 0};
+asked_together(_, _, 0) -> {0, 0};
+asked_together(Id, Pids, Tries) ->
+    N = log_get(nworkers),
+    Parts = [[P || P <- Pids, erlang:phash2(P, N) =:= I] || I <- lists:seq(0, N - 1)],
+    Same = portable("fun(S) -> S end.", []),
+    Op = {erase, Same, Same, get(dead_pid)},
+    T = now_us(),
+    case dispatch(make_ref(), Id, Op, list_to_tuple(Parts), length(Pids)) of
+        {Dead, [], _} -> {length(Pids) - Dead, now_us() - T};
+        {_, Slow, _} -> asked_together(Id, Pids -- Slow, Tries - 1)
+    end.
+
+%% ------------------------------------------------------------------------------------------------
 %% The process that tries
 
-trial(Exec, Ref, P, DeadPid, #{wait := Wait} = What) ->
+trier_begins(Exec, Ref, DeadPid, What) ->
     ExecMon = monitor(process, Exec),
     receive {Ref, go} -> ok; {'DOWN', ExecMon, process, _, _} -> exit(normal) end,
     demonitor(ExecMon, [flush]),
+    Fun = hands_over(Ref, What),
+    trier(Exec, Ref, DeadPid, Fun, What, 200).
+
+%% One process after the other, up to a number: {Ref, {again, Verdict}} says that the next may come.
+trier(Exec, Ref, DeadPid, Fun, What, N) ->
+    receive {Ref, try_it, P} -> ok end,
+    case trial(Exec, Ref, P, DeadPid, Fun, What) of
+        {again, _} = Again when N > 0 ->
+            case as_new(What) of
+                true -> Exec ! {Ref, Again}, trier(Exec, Ref, DeadPid, Fun, What, N - 1);
+                false -> Exec ! {Ref, element(2, Again)}
+            end;
+        {again, Verdict} -> Exec ! {Ref, Verdict};
+        Verdict -> Exec ! {Ref, Verdict}
+    end.
+
+%% The trial before has left nothing that the next could meet, and no heap that counts as its own. A
+%% manager of events sends what all of its handlers have, late.
+as_new(#{kind := event}) -> false;
+as_new(#{words := Words}) ->
+    [{_, Links}, {_, Monitors}, {_, Dict}, {_, Queue}, {_, Size}] =
+        process_info(self(), [links, monitors, dictionary, message_queue_len, total_heap_size]),
+    Links =:= [] andalso Monitors =:= [] andalso Dict =:= [] andalso Queue =:= 0
+        andalso Size < Words div 100.
+
+%% {again, Verdict} of what is over, whatever it came to.
+trial(Exec, Ref, P, DeadPid, Fun, #{wait := Wait} = What) ->
     Mon = monitor(process, P),
-    Message = {system, {DeadPid, make_ref()}, {replace_state, hands_over(Ref, Wait, What)}},
-    T = now_us(),
+    Message = {system, {DeadPid, Ref}, {replace_state, Fun}},
     P ! Message,
     %% Before the copy, which takes the longer the larger the state is.
-    Us = receive
-        {Ref, here} -> max(1, now_us() - T);
+    Left = receive
+        {Ref, here} -> Wait;
         {'DOWN', Mon, process, _, _} -> 0
     after Wait -> 0
     end,
-    Left = case Us of 0 -> 0; _ -> Wait end,
     receive
         {Ref, state, State} ->
-            Exec ! {Ref, {begun, Us, shape(State), held_by(self())}},
-            Exec ! {Ref, tried(State, What#{tells => {Exec, Ref}})};
-        {'DOWN', Mon, process, _, _} -> Exec ! {Ref, dead}
-    after Left -> Exec ! {Ref, case is_process_alive(P) of true -> busy; false -> dead end}
+            demonitor(Mon, [flush]),
+            Exec ! {Ref, {begun, shape(State), held_by(self())}},
+            process_flag(priority, normal),
+            Verdict = tried(State, What#{tells => {Exec, Ref}}),
+            process_flag(priority, low),
+            {again, Verdict};
+        {'DOWN', Mon, process, _, _} -> dead
+    after Left -> case is_process_alive(P) of true -> busy; false -> dead end
     end.
 
 %% It may be read when the agent has gone: evaluated text has no frame of its module. Whatever
-%% happens in it, it gives back what it got. A manager of event handlers runs it for each.
-hands_over(Ref, Wait, What) ->
+%% happens in it, it gives back what it got. A manager of event handlers runs it for each. One that
+%% is read too late finds that the process which would try has gone.
+hands_over(Ref, What) ->
     Only = case What of #{kind := event, module := M} -> M; _ -> none end,
     portable("fun(S) -> "
-             "(catch case erlang:monotonic_time(millisecond) < Until "
-             "     andalso erlang:is_process_alive(To) of "
+             "(catch case erlang:is_process_alive(To) of "
              "     true when Only =:= none -> To ! {Ref, here}, To ! {Ref, state, S}; "
              "     true -> case S of "
              "                 {Only, _, _} -> To ! {Ref, here}, To ! {Ref, state, S}; "
@@ -235,7 +354,7 @@ hands_over(Ref, Wait, What) ->
              "             end; "
              "     false -> late end), "
              "S end.",
-             [{'To', self()}, {'Ref', Ref}, {'Until', now_ms() + Wait}, {'Only', Only}]).
+             [{'To', self()}, {'Ref', Ref}, {'Only', Only}]).
 
 tried(State, #{kind := Kind, keep := true} = What) ->
     New = case {Kind, State} of {event, {_, _, S}} -> S; _ -> State end,

@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::{Detail, PreviewInput, is_one_way};
+use super::{Detail, PauseShown, PreviewInput, is_one_way};
 use crate::diag::render::to_json;
 use crate::facts::beam::children::ListedChild;
 use crate::facts::change::Changed;
 use crate::name::Module;
+use crate::report::json::ms;
 use crate::rules::conversions::{Converted, converted};
 use crate::rules::{ModuleRules, Origin};
 use crate::script::instruction::Instruction;
@@ -79,6 +80,7 @@ pub fn json(shown: &PreviewInput<'_>, detail: Detail) -> Value {
             })
         }).collect::<Vec<_>>(),
         "suspended": processes(shown.changes, shown.rules, shown.script),
+        "pause": pause(shown.pause.as_ref()),
         "left_out": shown.rules.left_out.iter().map(|(m, _)| m.as_str()).collect::<Vec<_>>(),
         "diagnostics": shown.diagnostics.iter().map(|d| to_json(d, shown.sources())).collect::<Vec<_>>(),
     });
@@ -86,6 +88,29 @@ pub fn json(shown: &PreviewInput<'_>, detail: Detail) -> Value {
         document["same"] = json!(super::unchanged(shown));
     }
     document
+}
+
+/// What the last rehearsal says of the pause; `null` when there was none, or nothing is suspended.
+fn pause(shown: Option<&PauseShown>) -> Value {
+    let Some(PauseShown::Rehearsed {
+        pause,
+        ago,
+        figures,
+        ..
+    }) = shown
+    else {
+        return Value::Null;
+    };
+    json!({
+        "predicted_ms": pause.map(|pause| ms(pause.whole)),
+        "longest_ms": pause.map(|pause| ms(pause.longest)),
+        "at_least": pause.is_some_and(|pause| pause.is_lower_bound),
+        "rehearsed_s_ago": ago,
+        "states": figures.converted(),
+        "inspected": figures.inspected(),
+        "slowest_ms": figures.slowest().map(ms),
+        "suspended_then": figures.suspended,
+    })
 }
 
 /// What the conversion of a module does; `null` without one.

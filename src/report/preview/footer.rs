@@ -4,8 +4,9 @@
 
 use std::fmt::Write;
 
-use super::super::style::{attention, count};
-use super::{PreviewInput, is_one_way};
+use super::super::rehearsal::{about, measured};
+use super::super::style::{ago as style_ago, attention, count};
+use super::{PauseShown, PreviewInput, is_one_way};
 use crate::diag::render::Style;
 use crate::facts::beam::code::Function;
 use crate::facts::change::Changed;
@@ -109,6 +110,34 @@ pub(super) fn windows(out: &mut String, shown: &PreviewInput<'_>, style: Style) 
             }
         }
         let _ = writeln!(out, "       {:>3} {}", at + 1, what.join("; "));
+    }
+}
+
+/// For how long they are suspended, as far as that is known.
+pub(super) fn pause(shown: &PauseShown) -> String {
+    match shown {
+        PauseShown::Unmeasured { suspended, command } => format!(
+            "not known yet for {}; `{command}` measures it",
+            count(*suspended, "process", "processes")
+        ),
+        PauseShown::Rehearsed {
+            pause,
+            ago,
+            suspended,
+            figures,
+        } => {
+            let about = pause.map_or_else(|| "not known".to_owned(), about);
+            let ago = style_ago(*ago);
+            let then = usize::try_from(figures.suspended).unwrap_or(usize::MAX);
+            let scaled = match then == *suspended {
+                true => String::new(),
+                false => format!(
+                    "; for {suspended} instead of {}",
+                    count(then, "process", "processes")
+                ),
+            };
+            format!("{about} (rehearsed {ago}: {}{scaled})", measured(figures))
+        }
     }
 }
 

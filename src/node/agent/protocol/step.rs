@@ -129,9 +129,12 @@ record! {
         untried: u64,
         /// Processes whose conversion failed in a running version that it reached by name.
         unswitched: u64,
-        /// How long a process took to give its state, the median.
-        asked_us: Micros,
-        us: Vec<(u64, Pid)>,
+        /// What it takes, a process, to ask many for something as in a window, in nanoseconds; 0 when none answered.
+        asked_ns: u64,
+        /// How long conversions took, to three digits, and how many took so long; ascending.
+        us: Vec<(u64, u64)>,
+        /// The process whose conversion took longest, and how long.
+        slowest: Vec<(u64, Pid)>,
         failures: Vec<RehearsalFailure>,
         shapes: Shapes,
         /// At most 60 different ones.
