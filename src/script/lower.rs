@@ -5,7 +5,7 @@
 //! application boots, then dependencies first), all are resumed (dependencies first). A cycle costs nothing, no
 //! process ever sees a mix, and going back is exact, because no process has run in between. Modules that go are
 //! deleted last of all, when all run the new code and none needs them any more. Several (`minimal`): the same for
-//! each set of modules that must change together, one after the other. `otp`: what `systools_rc` makes of the same
+//! each set of modules that must change together, one after the other; `own`: for each set that the plan names. `otp`: what `systools_rc` makes of the same
 //! instructions ([`super::otp`]).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -163,7 +163,12 @@ pub fn lower(
 ) -> Result<Script> {
     let low = match kind {
         WindowPolicy::Single => return Ok(single(changes, rules, high)),
-        WindowPolicy::Minimal => minimal(changes, rules, &high),
+        WindowPolicy::Minimal => several(changes, rules, &high, &rules.graph.sets()),
+        // Where the guard of the statement does not hold there is none.
+        WindowPolicy::Own => match &rules.windows {
+            Some(own) => several(changes, rules, &high, &own.windows),
+            None => return Ok(single(changes, rules, high)),
+        },
         WindowPolicy::Otp => otp::low(changes, &high)?,
     };
     Ok(Script {
@@ -191,8 +196,13 @@ pub fn single(changes: &ChangeSet, rules: &Ruleset, high: Vec<HighStep>) -> Scri
     }
 }
 
-/// One window for each set of modules that change together; a set without processes needs none.
-fn minimal(changes: &ChangeSet, rules: &Ruleset, high: &[HighStep]) -> Vec<Instruction> {
+/// One window for each of some sets of modules, in their order; a set without processes needs none.
+fn several(
+    changes: &ChangeSet,
+    rules: &Ruleset,
+    high: &[HighStep],
+    sets: &[Vec<Module>],
+) -> Vec<Instruction> {
     let place: BTreeMap<&Module, usize> = high
         .iter()
         .enumerate()
@@ -201,7 +211,7 @@ fn minimal(changes: &ChangeSet, rules: &Ruleset, high: &[HighStep]) -> Vec<Instr
     let mut low = object_code(changes, high);
     low.push(Instruction::PointOfNoReturn);
     let ranks = SuspendOrder::new(rules, servers(high));
-    for set in rules.graph.sets() {
+    for set in sets {
         let mut places: Vec<usize> = set.iter().filter_map(|m| place.get(m).copied()).collect();
         places.sort_unstable();
         let steps: Vec<&HighStep> = places.into_iter().map(|at| &high[at]).collect();

@@ -11,8 +11,9 @@ use super::lower::Script;
 use crate::diag::{Code, Diagnostic};
 use crate::facts::beam::code::effects::{EffectSite, verdict};
 use crate::facts::change::ChangeSet;
+use crate::graph::order::Component;
 use crate::name::Module;
-use crate::rules::{Change, Class, Origin, Ruleset};
+use crate::rules::{Change, Class, Cycle, Origin, Ruleset};
 use crate::term::Atom;
 
 /// How many calls of one conversion are named.
@@ -128,16 +129,68 @@ fn conversion(
         };
         diagnostic = diagnostic.note(what);
     }
-    let server = &calls.first()?.2;
+    let servers: BTreeSet<&Module> = calls.iter().map(|(_, _, server)| *server).collect();
     diagnostic = diagnostic
         .note("all processes of a window are suspended while states are converted, so the call is not answered in time")
-        .help(format!(
-            "let the conversion do without the call, or upgrade `{server}` in a run of its own, before or afterwards"
-        ));
+        .help(match own_window(rules, module, &servers) {
+            Some(line) => format!(
+                "let the conversion do without the call, or switch what it calls in an earlier window: `{line}`"
+            ),
+            None => "let the conversion do without the call".to_owned(),
+        });
     Some(match decided.change.origin {
         Origin::Plan { span, .. } => diagnostic.label(span, "asks for the conversion"),
         _ => diagnostic,
     })
+}
+
+/// The statement by which the servers that a conversion calls run again before it begins; nothing where they need the new
+/// version of the converted module themselves.
+fn own_window(rules: &Ruleset, module: &Module, servers: &BTreeSet<&Module>) -> Option<String> {
+    let needs_it = |server: &&&Module| {
+        let (mut seen, mut open) = (BTreeSet::from([**server]), vec![**server]);
+        while let Some(one) = open.pop() {
+            let needed = rules.graph.dependencies(one);
+            for (needed, _) in needed.filter(|(_, edge)| edge.is_hard()) {
+                if seen.insert(needed) {
+                    open.push(needed);
+                }
+            }
+        }
+        seen.contains(module)
+    };
+    // What is not named stays in the cycle of what is.
+    let cycle = rules.order.iter().find(|component| {
+        let members = &component.modules;
+        let of_cycle = |server: &&Module| members.contains(server);
+        component.cyclic && members.contains(module) && servers.iter().any(of_cycle)
+    });
+    let declared = |cycle: &Component| {
+        let known = |known: &&Cycle| cycle.modules.iter().all(|one| known.members.contains(one));
+        let mut known = rules.cycles.iter().filter(known);
+        known.any(|known| known.declared.is_some())
+    };
+    if servers.iter().any(|server| needs_it(&server)) || cycle.is_some_and(declared) {
+        return None;
+    }
+    let mut names: Vec<String> = servers.iter().map(ToString::to_string).collect();
+    names.sort();
+    let first = match names.as_slice() {
+        [one] if one != "rest" => one.clone(),
+        several => format!("[{}]", several.join(", ")),
+    };
+    let others = rules
+        .modules
+        .keys()
+        .any(|one| one != module && !servers.contains(one));
+    let second = match cycle.is_some() || !others {
+        true => module.to_string(),
+        false => "rest".to_owned(),
+    };
+    let called = names.join(", ");
+    Some(format!(
+        "window {first} then {second} because \"the conversion of {module} calls {called}\"."
+    ))
 }
 
 fn waits(place: &EffectSite) -> bool {

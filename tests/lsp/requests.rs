@@ -154,6 +154,12 @@ fn completion_knows_what_may_follow() {
     assert_eq!(done, "deadline 2m.\n% note\nrollback ");
     assert_eq!(offered("rollback m‸").1, "rollback manual");
     assert_eq!(offered("window ‸").0[..3], ["minimal", "otp", "single"]);
+    assert_eq!(offered("window a the‸").1, "window a then ");
+    assert_eq!(offered("window a then res‸").1, "window a then rest");
+    assert_eq!(
+        offered("window a then [b] beca‸").1,
+        "window a then [b] because \""
+    );
     assert_eq!(offered("a dep‸").1, "a depends on ");
     assert_eq!(
         offered("module shop #{ti‸}.").1,

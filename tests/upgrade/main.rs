@@ -34,6 +34,7 @@ mod many;
 mod nodes;
 mod noise;
 mod old_code;
+mod own_windows;
 mod persist;
 mod policy;
 mod predicted;
