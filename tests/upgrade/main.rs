@@ -11,6 +11,7 @@ mod attach;
 mod bank;
 mod behaviour;
 mod births;
+mod boot_order;
 mod budget;
 mod children;
 mod conversion;
