@@ -94,8 +94,7 @@ impl<'a> BootOrder<'a> {
             })
             .collect();
         let befores = befores(rules, &modules, &places, &renews);
-        let nodes: Vec<usize> = (0..modules.len()).collect();
-        let order = arranged(&nodes, &befores, &keys, Some(Strength::Call));
+        let order = arranged(befores, &keys);
         let numbered = order.into_iter().enumerate();
         Some(Self {
             numbers: numbered.map(|(at, node)| (modules[node], at)).collect(),
@@ -140,7 +139,7 @@ fn befores(
         let by_plan = |reason: &Reason| matches!(reason, Reason::Plan { .. });
         let said = edge.reasons.iter().any(by_plan);
         // A supervisor names its children, and starts before them all the same.
-        if renews(from) && !said && (!edge.is_hard() || is_below(to, from)) {
+        if renews(from) && !said && is_below(to, from) {
             continue;
         }
         let strength = match edge.is_hard() {
@@ -163,68 +162,41 @@ fn befores(
     befores
 }
 
-/// Nodes in an order that obeys what comes before what, as far as it is of some strength; inside of rings the stronger.
-fn arranged(
-    nodes: &[usize],
-    befores: &[Before],
-    keys: &[Key<'_>],
-    least: Option<Strength>,
-) -> Vec<usize> {
-    let mut nodes = nodes.to_vec();
-    let Some(least) = least else {
-        nodes.sort_by_key(|node| keys[*node]);
-        return nodes;
-    };
-    let stronger = match least {
-        Strength::Call => Some(Strength::Tree),
-        Strength::Tree => Some(Strength::Hard),
-        Strength::Hard => None,
-    };
-    let mut drawn: DiGraph<usize, ()> = DiGraph::with_capacity(nodes.len(), befores.len());
-    let at: BTreeMap<usize, NodeIndex> = nodes.iter().map(|n| (*n, drawn.add_node(*n))).collect();
-    for (node, before, strength) in befores {
-        if *strength >= least {
-            drawn.add_edge(at[node], at[before], ());
+/// All modules in an order that obeys what comes before what, by their keys where nothing does. In a ring the weakest
+/// orders count for nothing.
+fn arranged(mut befores: Vec<Before>, keys: &[Key<'_>]) -> Vec<usize> {
+    for weakest in [Strength::Call, Strength::Tree, Strength::Hard] {
+        let mut drawn: DiGraph<(), ()> = DiGraph::with_capacity(keys.len(), befores.len());
+        let nodes: Vec<NodeIndex> = keys.iter().map(|_| drawn.add_node(())).collect();
+        for (node, before, _) in &befores {
+            drawn.add_edge(nodes[*node], nodes[*before], ());
         }
+        let mut ring_of = vec![0; keys.len()];
+        for (number, ring) in kosaraju_scc(&drawn).into_iter().enumerate() {
+            for node in ring {
+                ring_of[node.index()] = number;
+            }
+        }
+        befores.retain(|(node, before, strength)| {
+            ring_of[*node] != ring_of[*before] || *strength > weakest
+        });
     }
-    let rings: Vec<Vec<usize>> = kosaraju_scc(&drawn)
-        .into_iter()
-        .map(|ring| ring.into_iter().map(|index| drawn[index]).collect())
+    let (mut waiting, mut open) = (vec![Vec::new(); keys.len()], vec![0usize; keys.len()]);
+    for (node, before, _) in befores {
+        waiting[before].push(node);
+        open[node] += 1;
+    }
+    let mut ready: BinaryHeap<Reverse<(Key<'_>, usize)>> = (0..keys.len())
+        .filter(|node| open[*node] == 0)
+        .map(|node| Reverse((keys[node], node)))
         .collect();
-    let mut ring_of: BTreeMap<usize, usize> = BTreeMap::new();
-    for (number, ring) in rings.iter().enumerate() {
-        ring_of.extend(ring.iter().map(|node| (*node, number)));
-    }
-    let (mut inside, mut waiting) = (vec![Vec::new(); rings.len()], vec![Vec::new(); rings.len()]);
-    let mut open = vec![0usize; rings.len()];
-    for (node, before, strength) in befores {
-        let (a, b) = (ring_of[node], ring_of[before]);
-        if a == b {
-            inside[a].push((*node, *before, *strength));
-        } else if *strength >= least {
-            waiting[b].push(a);
-            open[a] += 1;
-        }
-    }
-    let key = |ring: usize| {
-        let keys = rings[ring].iter().map(|node| keys[*node]);
-        let converted = keys.filter(|key| *key != Key::Free);
-        converted.min().unwrap_or(Key::Free)
-    };
-    let mut ready: BinaryHeap<Reverse<(Key<'_>, usize)>> = (0..rings.len())
-        .filter(|ring| open[*ring] == 0)
-        .map(|ring| Reverse((key(ring), ring)))
-        .collect();
-    let mut order = Vec::with_capacity(nodes.len());
-    while let Some(Reverse((_, ring))) = ready.pop() {
-        match &rings[ring][..] {
-            [one] => order.push(*one),
-            several => order.extend(arranged(several, &inside[ring], keys, stronger)),
-        }
-        for next in &waiting[ring] {
+    let mut order = Vec::with_capacity(keys.len());
+    while let Some(Reverse((_, node))) = ready.pop() {
+        order.push(node);
+        for next in &waiting[node] {
             open[*next] -= 1;
             if open[*next] == 0 {
-                ready.push(Reverse((key(*next), *next)));
+                ready.push(Reverse((keys[*next], *next)));
             }
         }
     }
