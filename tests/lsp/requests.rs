@@ -97,6 +97,10 @@ fn hover_explains_words_names_and_codes() {
     );
     let reported = hover(&mut editor, "module shop #{time‸out => 3s} because \"x\".");
     assert!(reported.contains("the limit for suspending"), "{reported}");
+    let reported = hover(&mut editor, "win‸dow a then rest because \"x\".");
+    assert!(reported.contains("window S then S then rest"), "{reported}");
+    let reported = hover(&mut editor, "window a th‸en rest because \"x\".");
+    assert!(reported.contains("the next window"), "{reported}");
     let reported = hover(&mut editor, "module shop #{class => pl‸ain} because \"x\".");
     assert!(reported.contains("what its processes are"), "{reported}");
     let reported = hover(

@@ -190,3 +190,33 @@ fn a_tree_of_two_levels() {
         "{seen}"
     );
 }
+
+/// Two applications: the one that was started first, whatever they are called.
+#[test]
+fn applications_in_the_order_of_their_start() {
+    let application = |app: &str, child_name: &str, number: u32| {
+        let (name, text) = top(&format!("{app}_sup"), number, "", &child(child_name));
+        let callback = format!(
+            "-module({app}).\n-behaviour(application).\n-export([start/2, stop/1]).\n\
+             start(_, _) -> {app}_sup:start_link().\nstop(_) -> ok.\n"
+        );
+        let modules = [
+            (name, text),
+            (app.to_owned(), callback),
+            server(child_name, number, "ok"),
+        ];
+        modules.to_vec()
+    };
+    let all = |number: u32| {
+        [
+            application("z_app", "m_till", number),
+            application("a_app", "b_last", number),
+        ]
+        .concat()
+    };
+    let start = "[begin ok = application:load({application, A, [{vsn, \"1\"}, {modules, []}, {registered, []}, \
+         {applications, [kernel, stdlib]}, {mod, {A, []}}]}), ok = application:start(A) end || A <- [z_app, a_app]]";
+    let stage = Stage::new(&all(1), &all(2), start);
+    run(&stage);
+    assert_eq!(seen(&stage), "[z_app_sup,m_till,a_app_sup,b_last]");
+}

@@ -141,6 +141,39 @@ fn a_failure_in_the_second_window_undoes_the_first() {
     assert_eq!(stage.node.eval_text(pids), before);
 }
 
+/// The line names what is there: without the rest where there is none, and none where no order is right.
+#[test]
+fn the_statement_to_paste() {
+    let calling =
+        |(name, text): (String, String)| (name, text.replace("{2, price}", "{cart:new(), price}"));
+    let new_cart = |state: &str| {
+        let (name, text) = cart(2, state);
+        (
+            name,
+            text.replace("start/0", "start/0, new/0") + "new() -> 2.\n",
+        )
+    };
+    let preview = |new: &[(String, String)]| {
+        let stage = Stage::new(&[stock(1), cart(1, "N"), tax(1)], new, START);
+        let plan = stage.plan.display().to_string();
+        let ran = stage
+            .desk
+            .on(&stage.node, &["preview", &plan])
+            .run()
+            .exits(0);
+        ran.says(&["W637"]).to_string()
+    };
+    let said = preview(&[stock(2), cart(2, "{N, stock:price()}")]);
+    let line = "window stock then cart because \"the conversion of cart calls stock\".";
+    assert!(said.contains(line), "{said}");
+    let said = preview(&[calling(stock(2)), new_cart("{N, stock:price()}")]);
+    assert!(
+        said.contains("let the conversion do without the call"),
+        "{said}"
+    );
+    assert!(!said.contains("window stock"), "{said}");
+}
+
 #[test]
 fn windows_in_the_wrong_order_are_refused() {
     let stage = stage("{N, stock:cost()}", "window cart then stock because \"x\".");
