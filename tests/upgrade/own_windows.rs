@@ -2,6 +2,9 @@
 
 use crate::bank::nothing_left;
 use crate::rehearsal::Stage;
+use crate::support::apps::mill;
+use crate::support::desk::Desk;
+use crate::windows::{Is, is, pids_of, replaced};
 
 /// A stock that answers what a sack costs since version 2; its state is `{stock, Version}`.
 fn stock(version: u32) -> (String, String) {
@@ -172,6 +175,30 @@ fn the_statement_to_paste() {
         "{said}"
     );
     assert!(!said.contains("window stock"), "{said}");
+}
+
+/// The plan of the documentation.
+#[test]
+fn the_documented_plan() {
+    let deployed = replaced();
+    let node = &deployed.node;
+    let (desk, pids) = (Desk::new(), pids_of(node));
+    let text = include_str!("../../plans/windows.updo");
+    let kept = text.replace("\"../mill-1/ebin\"", &format!("{:?}", mill().one));
+    assert_ne!(text, kept, "the plan keeps version 1");
+    desk.write("mill.updo", &kept);
+    let preview = desk.on(node, &["preview", "mill.updo"]).run().exits(0);
+    preview.prints(&[
+        "window   own: 2 windows",
+        "\"the new front is opened to a stone that is seen to turn\"",
+        "1 suspend mill_stone (1 process); load mill_rate, mill_stone\n",
+    ]);
+    let run = ["run", "mill.updo", "--yes", "--events", "events.jsonl"];
+    let ran = desk.on(node, &run).run().exits(0);
+    ran.says(&["worn by 100", "2 processes suspended", "2 states converted"]);
+    is(node, Is::New, 2, &pids);
+    desk.on(node, &["rollback", "--yes"]).run().exits(0);
+    is(node, Is::Old, 3, &pids);
 }
 
 #[test]
