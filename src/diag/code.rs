@@ -208,6 +208,8 @@ codes! {
     E348,
     /// A supervisor's new `init/1` raises with the argument that the supervisor was started with.
     E353,
+    /// Modules that must change together, or in the other order, are in different windows of the plan.
+    E354,
     /// An instruction is malformed or unknown.
     E401,
     /// A script suspends something and never resumes it, or the other way round.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::old_code;
 use crate::diag::{Code, Diagnostic};
+use crate::name::Module;
 use crate::node::agent::protocol::{
     Blocker, Blocking, Call, Codec, FailedConversion, Process, Reason, StepRef,
 };
@@ -302,8 +303,9 @@ fn blocked_by(diagnostic: Diagnostic, module: &str, by: &Blocker, text: &str) ->
 
 fn own_window(module: &str, other: &str) -> String {
     format!(
-        "let the conversion do without the call, or upgrade {other} in a window of its own, before: \
-         `window [[{other}], [{module}]].`"
+        "let the conversion do without the call, or switch {other} in an earlier window: \
+         `window {} then rest because \"the conversion of {module} calls {other}\".`",
+        Module::new(other)
     )
 }
 

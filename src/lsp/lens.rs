@@ -11,7 +11,7 @@ use super::text::Encoding;
 use super::workspace::PlanText;
 use crate::diag::Span;
 use crate::name::Module;
-use crate::syntax::ast::{Expr, ExprKind, InsertAnchor, Statement, StatementKind};
+use crate::syntax::ast::{Expr, ExprKind, InsertAnchor, Statement, StatementKind, is_rest};
 use crate::syntax::token::Sort;
 use crate::term::Term;
 
@@ -36,6 +36,10 @@ fn named(statement: &Statement) -> Vec<(Module, Span)> {
         | StatementKind::Cycle {
             members: subject, ..
         } => names(subject, &mut found),
+        StatementKind::OwnWindows { windows, .. } => {
+            let named = windows.iter().filter(|window| !is_rest(window));
+            named.for_each(|window| names(window, &mut found));
+        }
         StatementKind::Insert {
             place: InsertAnchor::Before(step) | InsertAnchor::After(step),
             ..

@@ -230,6 +230,8 @@ pub enum WindowPolicy {
     Minimal,
     /// As `systools_rc` makes them.
     Otp,
+    /// Those that the plan writes, in its order.
+    Own,
 }
 
 impl std::fmt::Display for WindowPolicy {
@@ -238,6 +240,7 @@ impl std::fmt::Display for WindowPolicy {
             Self::Single => "single",
             Self::Minimal => "minimal",
             Self::Otp => "otp",
+            Self::Own => "own",
         })
     }
 }

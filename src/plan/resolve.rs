@@ -20,6 +20,7 @@ use crate::eval::{Bindings, Evaluator, FailureKind, Functions, Phase};
 use crate::facts::compare::library_versions::Libraries;
 use crate::syntax::ast::{
     Expr, ExprKind, HookPoint, InsertAnchor, OptionPair, Spanned, Statement, StatementKind, Tail,
+    is_rest,
 };
 use crate::syntax::walk::{self, variables};
 use crate::term::Term;
@@ -270,6 +271,18 @@ impl Resolver<'_> {
                     }
                 }
             }
+            StatementKind::OwnWindows { windows, tail } => {
+                self.once("window", span);
+                self.plan.windows = WindowPolicy::Own;
+                for window in windows {
+                    match is_rest(window) {
+                        true => self.once("rest", window.span),
+                        false => self.subject(window),
+                    }
+                }
+                self.guard(tail);
+                self.rule(statement, layer);
+            }
             StatementKind::Engine(word) => {
                 self.once("engine", span);
                 match word.value.as_str() {
@@ -370,6 +383,7 @@ impl Resolver<'_> {
         let (StatementKind::Relation { tail, .. }
         | StatementKind::Cycle { tail, .. }
         | StatementKind::Module { tail, .. }
+        | StatementKind::OwnWindows { tail, .. }
         | StatementKind::Insert { tail, .. }
         | StatementKind::Hook { tail, .. }
         | StatementKind::Exclude { tail, .. }

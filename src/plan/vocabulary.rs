@@ -178,7 +178,7 @@ pub const STATEMENTS: &[StatementSpec] = &[
     statement("target", "target Name #{nodes => [N, …]}", "where", TARGET, &[]),
     statement("code", "code on_disk, code push [\"glob\", …]", "where the new code comes from", CODE, &["on_disk", "push"]),
     statement("old", "old from \"glob\"", "where the beams of the running version are kept", &[], &["from"]),
-    statement("window", "window single | minimal | otp", "how the script is grouped", &[], &["single", "minimal", "otp"]),
+    statement("window", "window single | minimal | otp, window S then S then rest", "how the script is grouped: in one window, several, or windows of one's own in an order", &[], &["single", "minimal", "otp"]),
     statement("engine", "engine updo | release_handler", "which engine executes the upgrade", &[], &["updo", "release_handler"]),
     statement("insert", "insert Instr at start | at end | before Step | after Step", "a raw instruction", &[], &[]),
     statement("deadline", "deadline 2m", "from the start of the run to the last `verify`; passed before the first resume, the run is undone", &[], &[]),
@@ -196,6 +196,7 @@ pub const CONNECTING: &[(&str, &str)] = &[
     ("because", "the reason: it is shown in the preview, by `updo explain` and during the run"),
     ("together", "the modules of the cycle are switched together"),
     ("break", "edges of the cycle that are ignored for the order"),
+    ("then", "the next window: what is behind it is suspended, switched and converted when the processes of the window before run again. `rest` is whatever no window names, last if it is not written"),
 ];
 
 /// The types of parameters.

@@ -200,6 +200,26 @@ impl Knowledge {
         let is_verb = |word: &str| matches!(word, "depends" | "depend" | "loads");
         let is_rule = earlier.iter().any(|word| is_verb(word))
             || matches!(earlier.first(), Some(&("module" | "exclude" | "only")));
+        if let ["window", .., last] = earlier[..] {
+            let own = earlier.contains(&"then");
+            let words: &[(&str, &str)] = match (last, own) {
+                ("then", _) => &[("rest", "what no window names")],
+                (_, true) => &[
+                    ("then", "the next window"),
+                    ("because", "the reason"),
+                    ("when", "a guard"),
+                ],
+                (_, false) => &[("then", "the next window")],
+            };
+            for (next, what) in words {
+                let text = match *next {
+                    "rest" => "rest".to_owned(),
+                    "because" => "because \"".to_owned(),
+                    _ => format!("{next} "),
+                };
+                offer(CandidateKind::Word, next, text, what);
+            }
+        }
         match earlier.len() {
             0 => {
                 for statement in STATEMENTS.iter().filter(|s| !s.form.starts_with("S ")) {

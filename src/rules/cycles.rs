@@ -92,6 +92,7 @@ pub(super) fn merge(
     graph: &mut Graph,
     manual: &Manual,
     contradicted: &[Vec<Module>],
+    divided: &dyn Fn(&[Module]) -> bool,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<Cycle> {
     let found = graph.cycles();
@@ -154,7 +155,7 @@ pub(super) fn merge(
             }
         })
         .collect();
-    diagnostics.extend(undeclared(graph, &unsaid));
+    diagnostics.extend(undeclared(graph, &unsaid, divided));
     cycles
 }
 
@@ -194,7 +195,11 @@ fn membership(
 }
 
 /// W307: all cycles that no statement names, in one diagnostic.
-fn undeclared(graph: &Graph, cycles: &[Vec<Module>]) -> Option<Diagnostic> {
+fn undeclared(
+    graph: &Graph,
+    cycles: &[Vec<Module>],
+    divided: &dyn Fn(&[Module]) -> bool,
+) -> Option<Diagnostic> {
     let list = |members: &[Module]| {
         let names: Vec<String> = members.iter().map(ToString::to_string).collect();
         names.join(", ")
@@ -209,8 +214,16 @@ fn undeclared(graph: &Graph, cycles: &[Vec<Module>]) -> Option<Diagnostic> {
         });
         first.take(most).collect()
     };
-    let statement = |members: &Vec<Module>| format!("`cycle [{}]: together.`", list(members));
-    let harmless = "switched at one instant, so harmless here";
+    let statement = |members: &Vec<Module>| match divided(members) {
+        false => format!("`cycle [{}]: together.`", list(members)),
+        true => format!("`cycle [{}]: break A -> B.`", list(members)),
+    };
+    let harmless = match cycles.iter().any(|members| divided(members)) {
+        false => "switched at one instant, so harmless here",
+        true => {
+            "divided by `window`: in between its members call each other's old and new versions"
+        }
+    };
     match cycles {
         [] => None,
         [members] => {

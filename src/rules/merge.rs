@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::plan_rules::{Attribute, EdgeRule, Manual, Selection, StatementOrigin};
 use super::{
     Change, Class, ModuleRules, Origin, Precomputed, Ruleset, WithOrigin, behaviour_restarts,
-    children, cycles, infer, removal,
+    children, cycles, infer, own_windows, removal,
 };
 use crate::diag::{Code, Diagnostic, Span};
 use crate::facts::change::ChangeSet;
@@ -43,8 +43,15 @@ pub fn merge(changes: &ChangeSet, graph: &Graph, manual: &Manual) -> Merged {
     conversions_exist(changes, &modules, &mut diagnostics);
     let mut rings = cycles::contradictions(&graph, &mut diagnostics);
     rings.extend(cycles::impossible_orders(&graph, manual, &mut diagnostics));
-    let cycles = cycles::merge(&mut graph, manual, &rings, &mut diagnostics);
+    let switched = |module: &Module| {
+        let changed = changes.modules.get(module);
+        modules.contains_key(module) && changed.is_some_and(|changed| changed.new.is_some())
+    };
+    let named = own_windows::Named::new(manual, &graph, &switched, &mut diagnostics);
+    let divided = |ring: &[Module]| named.as_ref().is_some_and(|named| named.divides(ring));
+    let cycles = cycles::merge(&mut graph, manual, &rings, &divided, &mut diagnostics);
     let order = graph.order();
+    let windows = named.map(|named| named.assign(&graph, &order, &cycles, &mut diagnostics));
     let restarts = behaviour_restarts::restarts(changes, &modules);
     Merged {
         rules: Ruleset {
@@ -52,6 +59,7 @@ pub fn merge(changes: &ChangeSet, graph: &Graph, manual: &Manual) -> Merged {
             graph,
             order,
             cycles,
+            windows,
             left_out,
             env: Vec::new(),
             moves: changes.moves.clone(),

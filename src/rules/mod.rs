@@ -19,6 +19,7 @@ pub mod lints;
 pub mod merge;
 pub mod node_view;
 mod old_code;
+pub mod own_windows;
 pub mod plan_rules;
 pub mod removal;
 mod removed_functions;
@@ -232,6 +233,15 @@ pub struct Precomputed {
     pub rehearsed: BTreeSet<Module>,
 }
 
+/// The windows that the plan writes, as far as they concern this upgrade.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnWindows {
+    /// In their order, none of them empty; together all modules that are loaded.
+    pub windows: Vec<Vec<Module>>,
+    /// The statement.
+    pub origin: Origin,
+}
+
 /// Everything decided: the input of the script.
 #[derive(Clone, Debug)]
 pub struct Ruleset {
@@ -243,6 +253,8 @@ pub struct Ruleset {
     pub order: Vec<Component>,
     /// The cycles among them.
     pub cycles: Vec<Cycle>,
+    /// The windows that the plan writes.
+    pub windows: Option<OwnWindows>,
     /// Changed modules that the plan leaves out, and by which statement.
     pub left_out: Vec<(Module, Origin)>,
     /// How the configuration of applications follows their new `.app` files, when the plan wants that.

@@ -191,6 +191,26 @@ pub struct Insertion {
     pub source: StatementOrigin,
 }
 
+/// One window of `window S then …`
+#[derive(Clone, Debug, PartialEq)]
+pub struct WindowRule {
+    /// Its modules; `None` is whatever no other window names.
+    pub modules: Option<Vec<Module>>,
+    /// Whether the subject names them one by one (a name beats a set).
+    pub by_name: bool,
+    /// The subject.
+    pub span: Span,
+}
+
+/// `window S then S then rest`
+#[derive(Clone, Debug, PartialEq)]
+pub struct WindowsRule {
+    /// In their order.
+    pub windows: Vec<WindowRule>,
+    /// The statement.
+    pub source: StatementOrigin,
+}
+
 /// All statements that concern rules.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Manual {
@@ -210,6 +230,8 @@ pub struct Manual {
     pub warn_unused_everywhere: bool,
     /// Checks on states that apply, and the statements.
     pub state_checks: Vec<(AppliedCheck, StatementOrigin)>,
+    /// `window S then …`
+    pub windows: Option<WindowsRule>,
     /// `insert` and hooks at steps, in the order of the text.
     pub insertions: Vec<Insertion>,
 }

@@ -3,7 +3,7 @@
 use super::node_view::NodeView;
 use super::plan_rules::{
     Attribute, AttributeRule, CycleRule, EdgeRule, InsertPosition, Inserted, Insertion, Manual,
-    Selection, StatementOrigin, StepWord,
+    Selection, StatementOrigin, StepWord, WindowRule, WindowsRule,
 };
 use super::{Change, Children, Class, ModuleType, Purge, Timeout};
 use crate::diag::suggest::suggest;
@@ -163,6 +163,30 @@ impl Resolver<'_> {
                     let check = AppliedCheck { number, modules };
                     self.manual.state_checks.push((check, source(tail)));
                 }
+            }
+            StatementKind::OwnWindows { windows, tail } => {
+                if !self.holds(tail) {
+                    return;
+                }
+                let mut rules = Vec::with_capacity(windows.len());
+                for window in windows {
+                    let modules = match ast::is_rest(window) {
+                        true => None,
+                        false => match self.subject(window) {
+                            Some(modules) => Some(modules),
+                            None => continue,
+                        },
+                    };
+                    rules.push(WindowRule {
+                        modules,
+                        by_name: names_one_by_one(window),
+                        span: window.span,
+                    });
+                }
+                self.manual.windows = Some(WindowsRule {
+                    windows: rules,
+                    source: source(tail),
+                });
             }
             StatementKind::Insert {
                 instruction,

@@ -1,15 +1,17 @@
 //! From high-level to low-level instructions, in the windows that the plan wants.
 //!
 //! A window is what lies between suspending and resuming. A single one (the default): all servers concerned are
-//! suspended (callers first), *all* modules are switched at one instant, states are converted (supervisors first, as the
-//! application boots, then dependencies first), all are resumed (dependencies first). A cycle costs nothing, no
+//! suspended (callers first), *all* modules are switched at one instant, states are converted (as the
+//! application boots: [`super::boot`]), all are resumed (dependencies first). A cycle costs nothing, no
 //! process ever sees a mix, and going back is exact, because no process has run in between. Modules that go are
 //! deleted last of all, when all run the new code and none needs them any more. Several (`minimal`): the same for
-//! each set of modules that must change together, one after the other. `otp`: what `systools_rc` makes of the same
+//! each set of modules that must change together, one after the other; `own`: for each set that the plan names. `otp`: what `systools_rc` makes of the same
 //! instructions ([`super::otp`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Why;
+use super::boot::BootOrder;
 use super::high::HighStep;
 use super::instruction::{Direction, Instruction};
 use super::otp;
@@ -158,12 +160,17 @@ fn servers<'a>(high: impl IntoIterator<Item = &'a HighStep>) -> impl Iterator<It
 pub fn lower(
     changes: &ChangeSet,
     rules: &Ruleset,
-    high: Vec<HighStep>,
+    mut high: Vec<HighStep>,
     kind: WindowPolicy,
 ) -> Result<Script> {
     let low = match kind {
         WindowPolicy::Single => return Ok(single(changes, rules, high)),
-        WindowPolicy::Minimal => minimal(changes, rules, &high),
+        WindowPolicy::Minimal => several(changes, rules, &mut high, &rules.graph.sets()),
+        // Where the guard of the statement does not hold there is none.
+        WindowPolicy::Own => match &rules.windows {
+            Some(own) => several(changes, rules, &mut high, &own.windows),
+            None => return Ok(single(changes, rules, high)),
+        },
         WindowPolicy::Otp => otp::low(changes, &high)?,
     };
     Ok(Script {
@@ -176,11 +183,12 @@ pub fn lower(
 }
 
 /// The script of a single window.
-pub fn single(changes: &ChangeSet, rules: &Ruleset, high: Vec<HighStep>) -> Script {
+pub fn single(changes: &ChangeSet, rules: &Ruleset, mut high: Vec<HighStep>) -> Script {
     let mut low = object_code(changes, &high);
     low.push(Instruction::PointOfNoReturn);
-    let ranks = SuspendOrder::new(rules, servers(&high));
-    window(rules, &ranks, &high.iter().collect::<Vec<_>>(), &mut low);
+    let order = Orders::new(changes, rules, &high);
+    let whys = window(rules, &order, &high.iter().collect::<Vec<_>>(), &mut low);
+    explain(&mut high, whys);
     removals(rules, &high, &mut low);
     Script {
         high,
@@ -191,8 +199,13 @@ pub fn single(changes: &ChangeSet, rules: &Ruleset, high: Vec<HighStep>) -> Scri
     }
 }
 
-/// One window for each set of modules that change together; a set without processes needs none.
-fn minimal(changes: &ChangeSet, rules: &Ruleset, high: &[HighStep]) -> Vec<Instruction> {
+/// One window for each of some sets of modules, in their order; a set without processes needs none.
+fn several(
+    changes: &ChangeSet,
+    rules: &Ruleset,
+    high: &mut [HighStep],
+    sets: &[Vec<Module>],
+) -> Vec<Instruction> {
     let place: BTreeMap<&Module, usize> = high
         .iter()
         .enumerate()
@@ -200,13 +213,15 @@ fn minimal(changes: &ChangeSet, rules: &Ruleset, high: &[HighStep]) -> Vec<Instr
         .collect();
     let mut low = object_code(changes, high);
     low.push(Instruction::PointOfNoReturn);
-    let ranks = SuspendOrder::new(rules, servers(high));
-    for set in rules.graph.sets() {
+    let order = Orders::new(changes, rules, high);
+    let mut whys = Vec::new();
+    for set in sets {
         let mut places: Vec<usize> = set.iter().filter_map(|m| place.get(m).copied()).collect();
         places.sort_unstable();
         let steps: Vec<&HighStep> = places.into_iter().map(|at| &high[at]).collect();
-        window(rules, &ranks, &steps, &mut low);
+        whys.extend(window(rules, &order, &steps, &mut low));
     }
+    explain(high, whys);
     removals(rules, high, &mut low);
     low
 }
@@ -232,9 +247,39 @@ pub fn leaving(low: &[Instruction]) -> usize {
     low.iter().rev().take_while(removes).count()
 }
 
-/// Suspend, switch, convert, resume.
-fn window(rules: &Ruleset, ranks: &SuspendOrder, high: &[&HighStep], low: &mut Vec<Instruction>) {
-    let suspended: Vec<_> = ranks
+/// In which order a script suspends, and in which it converts.
+struct Orders<'a> {
+    suspend: SuspendOrder,
+    convert: Option<BootOrder<'a>>,
+}
+
+impl<'a> Orders<'a> {
+    fn new(changes: &'a ChangeSet, rules: &'a Ruleset, high: &[HighStep]) -> Self {
+        Self {
+            suspend: SuspendOrder::new(rules, servers(high)),
+            convert: BootOrder::new(changes, rules, high),
+        }
+    }
+}
+
+/// Puts reasons to the steps that they are about.
+fn explain(high: &mut [HighStep], whys: Vec<(Module, Why)>) {
+    let mut whys: BTreeMap<Module, Why> = whys.into_iter().collect();
+    for step in high {
+        step.why.extend(whys.remove(&step.module));
+    }
+}
+
+/// Suspend, switch, convert, resume. Gives the modules that are converted where they are because of the tree of
+/// supervisors.
+fn window(
+    rules: &Ruleset,
+    order: &Orders<'_>,
+    high: &[&HighStep],
+    low: &mut Vec<Instruction>,
+) -> Vec<(Module, Why)> {
+    let suspended: Vec<_> = order
+        .suspend
         .split(servers(high.iter().copied()))
         .into_iter()
         .flatten()
@@ -269,6 +314,10 @@ fn window(rules: &Ruleset, ranks: &SuspendOrder, high: &[&HighStep], low: &mut V
         conversions.partition(|(module, _)| rules.modules[module].renews());
     conversions.reverse();
     conversions.extend(others);
+    let whys = match &order.convert {
+        Some(boot) => by_boot(boot, &mut conversions),
+        None => Vec::new(),
+    };
     if !conversions.is_empty() {
         low.push(Instruction::CodeChange {
             direction: Some(Direction::Up),
@@ -279,6 +328,22 @@ fn window(rules: &Ruleset, ranks: &SuspendOrder, high: &[&HighStep], low: &mut V
         let resumed = suspended.into_iter().rev().map(|(module, _)| module);
         low.push(Instruction::Resume(resumed.collect()));
     }
+    whys
+}
+
+/// Conversions in the order in which the application starts; where that differs from the order before, with the reason.
+fn by_boot(boot: &BootOrder<'_>, conversions: &mut [(Module, Change)]) -> Vec<(Module, Why)> {
+    let modules = conversions.iter().map(|(module, _)| module.clone());
+    let before: BTreeMap<Module, usize> = modules.zip(0..).collect();
+    boot.sort(conversions);
+    let pairs = conversions.windows(2).filter_map(|pair| {
+        let [(one, _), (next, _)] = pair else {
+            return None;
+        };
+        let moved = before.get(one) > before.get(next);
+        moved.then(|| (next.clone(), boot.why(next, one)))
+    });
+    pairs.collect()
 }
 
 /// The application of a module: `undefined` for those outside of all.

@@ -4,6 +4,7 @@
 //! prints it, [`read`] makes it from terms with OTP's checks, [`otp`] says what is nearest to it in OTP and in a run.
 //! [`translate`] is `systools_rc`, with `group` for the dependencies.
 
+mod boot;
 pub mod check;
 pub mod error;
 mod group;

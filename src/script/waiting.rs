@@ -13,8 +13,9 @@ use crate::diag::{Code, Diagnostic, Span};
 use crate::facts::beam::code::Function;
 use crate::facts::beam::code::effects::{Doing, EffectSite, verdict};
 use crate::facts::change::ChangeSet;
+use crate::graph::order::Component;
 use crate::name::Module;
-use crate::rules::{Change, Class, Origin, Ruleset};
+use crate::rules::{Change, Class, Cycle, Origin, Ruleset};
 use crate::term::Atom;
 
 /// How many calls of one conversion are named.
@@ -75,7 +76,7 @@ pub fn advice(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Vec<Diag
     let windows = windows(changes, rules, script);
     windows
         .iter()
-        .flat_map(|waiting| unanswered(changes, waiting))
+        .flat_map(|waiting| unanswered(changes, rules, waiting))
         .collect()
 }
 
@@ -240,7 +241,7 @@ fn calls<'c>(
 }
 
 /// Of the conversions of one window those that wait for what cannot answer.
-fn unanswered(changes: &ChangeSet, waiting: &[Waiting<'_>]) -> Vec<Diagnostic> {
+fn unanswered(changes: &ChangeSet, rules: &Ruleset, waiting: &[Waiting<'_>]) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for one in waiting {
         let hindered: Vec<(&SuspendedCall<'_>, Hindrance)> = one
@@ -248,7 +249,7 @@ fn unanswered(changes: &ChangeSet, waiting: &[Waiting<'_>]) -> Vec<Diagnostic> {
             .iter()
             .filter_map(|call| Some((call, hindrance(changes, waiting, one, call)?)))
             .collect();
-        found.extend(diagnostic(one, &hindered));
+        found.extend(diagnostic(rules, one, &hindered));
     }
     found
 }
@@ -298,6 +299,7 @@ fn answers(changes: &ChangeSet, module: &Module) -> bool {
 }
 
 fn diagnostic(
+    rules: &Ruleset,
     one: &Waiting<'_>,
     hindered: &[(&SuspendedCall<'_>, Hindrance)],
 ) -> Option<Diagnostic> {
@@ -322,6 +324,8 @@ fn diagnostic(
         diagnostic = diagnostic.note(what);
     }
     let server = first.server;
+    let servers: BTreeSet<&Module> = hindered.iter().map(|(call, _)| call.server).collect();
+    let without = format!("let the {what} do without the call");
     diagnostic = match hindrance {
         Hindrance::Circle => diagnostic
             .note(format!(
@@ -330,14 +334,64 @@ fn diagnostic(
             .help("let one of the two conversions do without the call"),
         Hindrance::Kind => diagnostic
             .note("only a gen_server, a gen_statem or a supervisor answers such a call while it is suspended")
-            .help(format!(
-                "let the {what} do without the call, or upgrade `{server}` in a run of its own, before or afterwards"
-            )),
+            .help(match own_window(rules, module, &servers) {
+                Some(line) => format!("{without}, or switch what it calls in an earlier window: `{line}`"),
+                None => without,
+            }),
     };
     Some(match one.asked {
         Some(span) => diagnostic.label(span, "asks for the conversion"),
         None => diagnostic,
     })
+}
+
+/// The statement by which the servers that a conversion calls run again before it begins; nothing where they need the new
+/// version of the converted module themselves.
+fn own_window(rules: &Ruleset, module: &Module, servers: &BTreeSet<&Module>) -> Option<String> {
+    let needs_it = |server: &&&Module| {
+        let (mut seen, mut open) = (BTreeSet::from([**server]), vec![**server]);
+        while let Some(one) = open.pop() {
+            let needed = rules.graph.dependencies(one);
+            for (needed, _) in needed.filter(|(_, edge)| edge.is_hard()) {
+                if seen.insert(needed) {
+                    open.push(needed);
+                }
+            }
+        }
+        seen.contains(module)
+    };
+    // What is not named stays in the cycle of what is.
+    let cycle = rules.order.iter().find(|component| {
+        let members = &component.modules;
+        let of_cycle = |server: &&Module| members.contains(server);
+        component.cyclic && members.contains(module) && servers.iter().any(of_cycle)
+    });
+    let declared = |cycle: &Component| {
+        let known = |known: &&Cycle| cycle.modules.iter().all(|one| known.members.contains(one));
+        let mut known = rules.cycles.iter().filter(known);
+        known.any(|known| known.declared.is_some())
+    };
+    if servers.iter().any(|server| needs_it(&server)) || cycle.is_some_and(declared) {
+        return None;
+    }
+    let mut names: Vec<String> = servers.iter().map(ToString::to_string).collect();
+    names.sort();
+    let first = match names.as_slice() {
+        [one] if one != "rest" => one.clone(),
+        several => format!("[{}]", several.join(", ")),
+    };
+    let others = rules
+        .modules
+        .keys()
+        .any(|one| one != module && !servers.contains(one));
+    let second = match cycle.is_some() || !others {
+        true => module.to_string(),
+        false => "rest".to_owned(),
+    };
+    let called = names.join(", ");
+    Some(format!(
+        "window {first} then {second} because \"the conversion of {module} calls {called}\"."
+    ))
 }
 
 fn waits(place: &EffectSite) -> bool {

@@ -150,6 +150,13 @@ pub enum StatementKind {
     },
     /// `window single | minimal | otp.`
     Window(Spanned<Atom>),
+    /// `window S then S then rest …`
+    OwnWindows {
+        /// What is in each of them, in order; `rest` alone is whatever none of the others names.
+        windows: Vec<Expr>,
+        /// `when`, `because`.
+        tail: Tail,
+    },
     /// `engine updo | release_handler.`
     Engine(Spanned<Atom>),
     /// `old from "glob", …`
@@ -470,6 +477,7 @@ impl StatementKind {
             | Self::Module { tail, .. }
             | Self::Exclude { tail, .. }
             | Self::Only { tail, .. }
+            | Self::OwnWindows { tail, .. }
             | Self::OldFrom { tail, .. }
             | Self::Insert { tail, .. }
             | Self::Hook { tail, .. }
@@ -478,6 +486,11 @@ impl StatementKind {
             _ => None,
         }
     }
+}
+
+/// Whether a window of `window S then …` is whatever no other one names; a module of that name is `[rest]`.
+pub fn is_rest(window: &Expr) -> bool {
+    matches!(&window.kind, ExprKind::Literal(Term::Atom(word)) if word.as_str() == "rest")
 }
 
 impl Expr {

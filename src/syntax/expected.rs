@@ -170,7 +170,7 @@ fn form(word: &str) -> Option<&'static str> {
         "exclude" => "exclude [shop_debug] because \"…\".",
         "only" => "only app(shop).",
         "cycle" => "cycle [a, b]: together.` or `cycle [a, b]: break a -> b.",
-        "window" => "window single.",
+        "window" => "window single.` or `window a then [b, c] then rest.",
         "engine" => "engine updo.",
         "old" => "old from \"previous/ebin\".",
         "insert" => "insert {apply, {m, f, []}} before load shop_cart.",

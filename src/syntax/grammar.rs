@@ -200,6 +200,7 @@ pub(super) fn name(rule: Rule) -> &'static str {
         R::kw_together => "`together`",
         R::kw_break => "`break`",
         R::kw_window => "`window`",
+        R::kw_then => "`then`",
         R::kw_engine => "`engine`",
         R::kw_old => "`old`",
         R::kw_from => "`from`",

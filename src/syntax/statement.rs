@@ -405,6 +405,10 @@ fn assemble(rule: Rule, parts: &mut Parts) -> Result<Option<StatementKind>> {
                 tail,
             })
         }
+        Rule::window_stmt if parts.name.is_none() => Some(StatementKind::OwnWindows {
+            windows: exprs.collect(),
+            tail,
+        }),
         Rule::window_stmt => {
             closed(parts.name.take(), &["single", "minimal", "otp"])?.map(StatementKind::Window)
         }

@@ -94,6 +94,7 @@ pub fn statement<'e>(kind: &'e StatementKind, see: &mut dyn FnMut(&'e Expr)) {
         | StatementKind::Deadline(one)
         | StatementKind::Soak(one)
         | StatementKind::Budget(one) => see(one),
+        StatementKind::OwnWindows { windows, .. } => windows.iter().for_each(&mut *see),
         StatementKind::Insert {
             instruction, place, ..
         } => {
@@ -136,6 +137,7 @@ pub fn tail(kind: &StatementKind) -> Option<&Tail> {
         | StatementKind::Module { tail, .. }
         | StatementKind::Exclude { tail, .. }
         | StatementKind::Only { tail, .. }
+        | StatementKind::OwnWindows { tail, .. }
         | StatementKind::OldFrom { tail, .. }
         | StatementKind::Insert { tail, .. }
         | StatementKind::Hook { tail, .. }

@@ -249,6 +249,7 @@ fn any_statement() -> impl Strategy<Value = String> {
         "code push [\"a/*/ebin\", \"b\"] #{persist => true}",
         "old from \"a/ebin\", \"b/ebin\"",
         "window minimal",
+        "window m then [a, b] then rest then glob(\"x_*\") -- [x_a] when otp() > 24 because \"x\"",
         "engine release_handler",
         "rehearse #{at_most => 10} because \"x\"",
         "rehearse never",

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod boot_order;
 mod codes;
 mod format;
 mod grammars;

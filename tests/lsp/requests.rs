@@ -97,6 +97,10 @@ fn hover_explains_words_names_and_codes() {
     );
     let reported = hover(&mut editor, "module shop #{time‸out => 3s} because \"x\".");
     assert!(reported.contains("the limit for suspending"), "{reported}");
+    let reported = hover(&mut editor, "win‸dow a then rest because \"x\".");
+    assert!(reported.contains("window S then S then rest"), "{reported}");
+    let reported = hover(&mut editor, "window a th‸en rest because \"x\".");
+    assert!(reported.contains("the next window"), "{reported}");
     let reported = hover(&mut editor, "module shop #{class => pl‸ain} because \"x\".");
     assert!(reported.contains("what its processes are"), "{reported}");
     let reported = hover(
@@ -154,6 +158,12 @@ fn completion_knows_what_may_follow() {
     assert_eq!(done, "deadline 2m.\n% note\nrollback ");
     assert_eq!(offered("rollback m‸").1, "rollback manual");
     assert_eq!(offered("window ‸").0[..3], ["minimal", "otp", "single"]);
+    assert_eq!(offered("window a the‸").1, "window a then ");
+    assert_eq!(offered("window a then res‸").1, "window a then rest");
+    assert_eq!(
+        offered("window a then [b] beca‸").1,
+        "window a then [b] because \""
+    );
     assert_eq!(offered("a dep‸").1, "a depends on ");
     assert_eq!(
         offered("module shop #{ti‸}.").1,

@@ -72,6 +72,25 @@ shop_stock depends on shop_gate because \"trying\"
 }
 
 #[test]
+fn windows_of_a_session() {
+    let (deployed, desk) = (waiting(), desk());
+    let input = "window shop_stock then rest because \"trying\"\n:script low\n:rules\n";
+    let session = desk.on(&deployed.node, &["repl", "shop.updo"]);
+    let ran = session.input(input).run().exits(0).prints(&["trying"]);
+    let at = |text: &str| {
+        let found = ran.stdout.find(text);
+        found.unwrap_or_else(|| panic!("{text}: {ran}"))
+    };
+    assert!(
+        at("{suspend,[shop_stock") < at("{resume,[shop_stock"),
+        "{ran}"
+    );
+    let second = &ran.stdout[at("{resume,[shop_stock")..];
+    assert!(second.contains("{suspend,["), "{ran}");
+    untouched(&deployed);
+}
+
+#[test]
 fn the_first_error_of_a_script_decides_the_exit_code() {
     let (deployed, desk) = (waiting(), desk());
     let repl = |input: &str| {

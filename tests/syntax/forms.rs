@@ -3,7 +3,7 @@
 use updo::diag::{Code, Span};
 use updo::syntax::ast::{
     Endian, Expr, ExprKind, HookPoint, InsertAnchor, Qualifier, SegmentKind, Statement,
-    StatementKind, Verb,
+    StatementKind, Verb, is_rest,
 };
 use updo::syntax::{Input, InputError, parse_expression, parse_input, parse_plan, parse_term};
 use updo::term::{BigInt, Fun, Term};
@@ -277,6 +277,24 @@ fn statements_the_examples_do_not_have() {
             matches!(statement(&format!("window {word}.")), StatementKind::Window(w) if w.value.as_str() == word)
         );
     }
+    let StatementKind::OwnWindows { windows, tail } =
+        statement("window a then [b, c] then rest when otp() > 25 because \"x\".")
+    else {
+        panic!("own windows");
+    };
+    let rest: Vec<bool> = windows.iter().map(is_rest).collect();
+    assert_eq!(rest, [false, false, true]);
+    assert_eq!(tail.when.len(), 1);
+    assert_eq!(tail.because.expect("a reason").value, "x");
+    // The words are words in their place only.
+    assert!(matches!(
+        statement("window single then minimal."),
+        StatementKind::OwnWindows { .. }
+    ));
+    assert!(matches!(
+        statement("then depends on window."),
+        StatementKind::Relation { .. }
+    ));
     for word in ["updo", "release_handler"] {
         assert!(
             matches!(statement(&format!("engine {word}.")), StatementKind::Engine(w) if w.value.as_str() == word)

@@ -38,7 +38,10 @@ fn a_conversion_is_tried_before_it_matters() {
     for command in [&["rehearse", &name][..], &["run", &name, "--yes"]] {
         let ran = desk.on(&node, command).run().exits(15);
         let ran = ran.to_string();
-        assert!(ran.contains("1 of 5 states") && ran.contains("torn"), "{ran}");
+        assert!(
+            ran.contains("1 of 5 states") && ran.contains("torn"),
+            "{ran}"
+        );
         assert_eq!(node.eval_text(STATES), before);
     }
 

@@ -139,6 +139,7 @@ fn moved(
             in_fun: false,
             parent: "a gen_statem of another callback module".to_owned(),
             stack: vec![Module::new("gen_statem")],
+            place: Vec::new(),
         };
         let live = processes.entry(process.live.clone()).or_default();
         let kind = live.kinds.entry(Start::Init);

@@ -65,6 +65,9 @@ pub struct Example {
     pub parent: String,
     /// The modules on its stack, the innermost first.
     pub stack: Vec<Module>,
+    /// Where it is in the tree of supervisors: the top, and then which child each is. In Erlang's order of terms a
+    /// process comes before its children, and an earlier sibling before a later one. Empty when it has no supervisor.
+    pub place: Vec<Term>,
 }
 
 impl Example {
@@ -147,6 +150,12 @@ impl ModuleProcesses {
         let ours: Vec<MisattributedProcesses> = ours;
         self.also = ours.iter().flat_map(|f| f.pids.clone()).collect();
         self.wrapped_in = ours.into_iter().map(|foreign| foreign.started_in).next();
+    }
+
+    /// Where its first process is in the tree of supervisors; `None` when it has no supervisor.
+    pub fn place(&self) -> Option<&[Term]> {
+        let examples = self.kinds.values().map(|(_, example)| &example.place[..]);
+        examples.filter(|place| !place.is_empty()).min()
     }
 
     /// How many started in one way.
@@ -312,7 +321,7 @@ fn kind(term: &Term, examples: &BTreeMap<Term, Example>) -> Option<(Start, (usiz
 }
 
 fn example(term: &Term) -> Option<Example> {
-    let [pid, call, parent, stack] = term.as_tuple()? else {
+    let [pid, call, parent, stack, place] = term.as_tuple()? else {
         return None;
     };
     let (call, in_fun) = match call.as_tuple()? {
@@ -331,6 +340,7 @@ fn example(term: &Term) -> Option<Example> {
             .first()
             .map_or_else(|| "an unknown process".to_owned(), Term::to_string),
         stack: stack.as_list()?.iter().filter_map(module_of).collect(),
+        place: place.as_list()?.to_vec(),
     })
 }
 

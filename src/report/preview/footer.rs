@@ -12,9 +12,9 @@ use crate::facts::beam::code::Function;
 use crate::facts::change::Changed;
 use crate::name::Module;
 use crate::plan::{When, WindowPolicy};
-use crate::rules::Purge;
 use crate::rules::effects::{self, Acts};
 use crate::rules::{Change, Ruleset};
+use crate::rules::{Origin, Purge};
 use crate::script::instruction::Instruction;
 use crate::script::lower::{Executor, SuspendOrder, running, suspended, switched};
 use crate::script::waiting::act_in_their_window;
@@ -65,6 +65,15 @@ pub(super) fn windows(out: &mut String, shown: &PreviewInput<'_>, style: Style) 
         out,
         "  window   {kind}: {number}, one after the other; in between processes see a mix"
     );
+    if kind == WindowPolicy::Own
+        && let Some(own) = &shown.rules.windows
+        && let Origin::Plan {
+            because: Some(because),
+            ..
+        } = &own.origin
+    {
+        let _ = writeln!(out, "           \"{because}\"");
+    }
     for (at, window) in windows.iter().enumerate() {
         let mut what = Vec::new();
         for part in window.chunk_by(|one, next| one.is_switch() && next.is_switch()) {

@@ -257,7 +257,7 @@ impl<'a> Builder<'a> {
         let before = self.text_of(prev);
         let breakable = (prev.kind == TokenKind::Str && token.kind == TokenKind::Str)
             || matches!(before, "andalso" | "orelse" | "++" | "--")
-            || (word == "when" && within == Within::Head)
+            || (matches!(word, "when" | "then") && within == Within::Head)
             || word == "||";
         docs.push(if breakable {
             Doc::Indent(vec![fill()])
