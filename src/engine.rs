@@ -480,6 +480,7 @@ impl Connection<'_> {
         });
         if let Some(record) = record {
             record.old_states(outcome.old_states.as_ref());
+            record.to_convert(outcome.to_convert.as_ref());
             record.finish(&outcome.state.to_string());
         }
         outcome

@@ -128,6 +128,12 @@ impl Connection<'_> {
         if back {
             help.push(format!("updo rollback {}", last.run));
         }
+        if records.to_convert(&last.run).is_some() {
+            help.push(format!(
+                "states that are still old: updo mend {}",
+                last.node
+            ));
+        }
         if !back
             || diagnostic
                 .notes
@@ -277,6 +283,7 @@ impl Connection<'_> {
         };
         if let Some(record) = record {
             record.old_states(outcome.old_states.as_ref());
+            record.to_convert(outcome.to_convert.as_ref());
             record.finish(&outcome.state.to_string());
         }
         Ok(Attached {

@@ -48,6 +48,9 @@ pub struct Outcome {
     /// the agent takes them for a way back (`unconverted`).
     #[doc(hidden)]
     pub old_states: Option<Term>,
+    /// Those of them whose conversion can be tried again, as the agent has sent them (`to_convert`).
+    #[doc(hidden)]
+    pub to_convert: Option<Term>,
 }
 
 impl Outcome {
@@ -66,6 +69,7 @@ impl Outcome {
             acted: Acted::default(),
             hook_back_failed: false,
             old_states: None,
+            to_convert: None,
         }
     }
 

@@ -241,7 +241,7 @@ fn decide(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
                 steps: way.steps.clone(),
                 taken: way.taken,
             });
-            let back = back.ok_or("the run has recorded no rollback");
+            let back = back.ok_or_else(|| "the run has recorded no way back".to_owned());
             not_good(checks, back, mailbox);
         }
     } else if what.goal == NodeState::Old && ended == NodeState::Old {

@@ -748,9 +748,15 @@ no_old_mixed() ->
     load(V1),
     Ps = [start(t_no, I) || I <- lists:seq(1, 5)],
     P = lists:nth(3, Ps),
-    {mixed, #{no_old_code := [t_no], by_hand := [Text]}, _} = upgrade(job([module(V2, V1)], window([t_no], []), #{undo => none})),
-    <<"exit(c:pid(", _/binary>> = Text,
+    {mixed, #{no_old_code := [t_no], by_hand := [], new := [t_no], old_states := [{t_no, [P]}],
+              new_states := [#{module := t_no, processes := 4}],
+              unconverted := [#{pid := P, answers := true}],
+              to_convert := [#{module := t_no, vsn := "1.0", extra := extra, pids := [P]}]}, _} =
+        upgrade(job([module(V2, V1)], window([t_no], []), #{undo => none})),
     is_now(V2),
+    %% The others are converted all the same.
+    [1, 2, 4, 5] = [X || Q <- Ps, {2, X, _} <- [sys:get_state(Q)]],
+    {1, 3} = sys:get_state(P),
     [] = suspended(),
     true = is_process_alive(P).
 
