@@ -472,12 +472,13 @@ impl Connection<'_> {
         if let (Some(record), Some(first)) = (&mut record, part.rehearsed) {
             record.event(&first.event);
         }
-        let outcome = begin(&job, &mut |event| {
+        let mut outcome = begin(&job, &mut |event| {
             if let Some(record) = &mut record {
                 record.event(&json::event(event, &plan.sources));
             }
             sink(event);
         });
+        outcome.one_way = upgrade.has_steps() && !upgrade.has_way_back();
         if let Some(record) = record {
             record.old_states(outcome.old_states.as_ref());
             record.to_convert(outcome.to_convert.as_ref());

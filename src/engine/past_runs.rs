@@ -422,11 +422,14 @@ pub(super) fn backwards(engine: &Engine, node: &NodeName, upgrade: &Upgrade) -> 
             run.run,
             shown.join(", ")
         ));
-        return Some(diagnostic.help(format!(
-            "roll back with: updo rollback {}\n\
-             if it is meant as a new version: `code … #{{earlier => true}}.`",
-            run.run
-        )));
+        let meant = "if it is meant as a new version: `code … #{earlier => true}.`";
+        return Some(match records.rollback_term(&run.run) {
+            Some(_) => diagnostic.help(format!(
+                "roll back with: updo rollback {}\n{meant}",
+                run.run
+            )),
+            None => diagnostic.help(meant),
+        });
     }
     None
 }

@@ -51,6 +51,9 @@ pub struct Outcome {
     /// Those of them whose conversion can be tried again, as the agent has sent them (`to_convert`).
     #[doc(hidden)]
     pub to_convert: Option<Term>,
+    /// Whether nothing leads back to the old version.
+    #[doc(hidden)]
+    pub one_way: bool,
 }
 
 impl Outcome {
@@ -70,6 +73,7 @@ impl Outcome {
             hook_back_failed: false,
             old_states: None,
             to_convert: None,
+            one_way: false,
         }
     }
 

@@ -137,6 +137,7 @@ pub(super) fn no_way_back(end: &Run, node: &NodeName) -> Diagnostic {
     };
     for module in end.new_states.iter().flatten() {
         let number = |n: u64| match n {
+            0 => "no process has".to_owned(),
             1 => "1 process has".to_owned(),
             n => format!("{n} processes have"),
         };
