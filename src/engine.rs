@@ -420,7 +420,9 @@ impl Connection<'_> {
     /// [`EventKind::Finished`](exec::EventKind::Finished). Another thread may press [`Settings::interrupt`].
     ///
     /// It does not ask: whether to run an upgrade is decided before, and an upgrade that [is
-    /// refused](Upgrade::is_refused) must not be run. What goes wrong is in [`Outcome::errors`]: E505 when another run
+    /// refused](Upgrade::is_refused) must not be run. Nor does it ask whether a failure after the switch may leave the new
+    /// code where no copy of the running version exists: [`Upgrade::has_way_back`] is `false` then, and a diagnostic (W317)
+    /// names what can fail. What goes wrong is in [`Outcome::errors`]: E505 when another run
     /// holds the node's lock, E6xx for the run itself.
     ///
     /// Keeps copies of both versions and a record of the run in [`Settings::state_dir`], so that `updo rollback` finds a
