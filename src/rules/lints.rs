@@ -415,9 +415,7 @@ fn one_way(
         .new
         .as_ref()
         .is_some_and(|new| new.facts.code.one_way);
-    // Without a copy of the running version there is no rollback that would call it.
-    let back = plan.rollback != RollbackPolicy::Never && changed.old.is_some();
-    if !converts || !one_way || !back {
+    if !converts || !one_way || plan.rollback == RollbackPolicy::Never {
         return;
     }
     let mut diagnostic = Diagnostic::new(
