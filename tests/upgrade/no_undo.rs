@@ -280,7 +280,16 @@ fn one_conversion_fails_and_is_mended_by_what_is_printed() {
     assert!(shop.states().contains("{2,{till,3}}"));
     // And when it is gone.
     shop.node.eval("ets:insert(counted, {ready, yes})");
-    shop.updo(&mend).exits(0).says(&["nothing is left of it"]);
+    let mut command = shop.desk.command(crate::support::desk::UPDO);
+    command
+        .args(&mend[..2])
+        .env("UPDO_EPMD_PORT", shop.node.epmd_port().to_string());
+    let mut terminal = Terminal::watch(command, "dumb");
+    terminal.await_text("Convert these processes once more");
+    terminal.keys("yes\r");
+    terminal.await_text("nothing is left of it");
+    assert!(terminal.end().ends_with(", 0)"), "{}", terminal.text());
+    assert_eq!(shop.node.eval_text("witness:left_to(5000)"), "[]");
     assert_eq!(shop.states(), NEW);
     assert_eq!(shop.third(), third);
     shop.updo(&["mend", name])
