@@ -433,7 +433,9 @@ impl Connection<'_> {
     /// [`EventKind::Finished`](exec::EventKind::Finished). Another thread may press [`Settings::interrupt`].
     ///
     /// It does not ask: whether to run an upgrade is decided before, and an upgrade that [is
-    /// refused](Upgrade::is_refused) must not be run. What goes wrong is in [`Outcome::errors`]: E505 when another run
+    /// refused](Upgrade::is_refused) must not be run. Nor does it ask whether a failure after the switch may leave the new
+    /// code where no copy of the running version exists: [`Upgrade::has_way_back`] is `false` then, and a diagnostic (W317)
+    /// names what can fail. What goes wrong is in [`Outcome::errors`]: E505 when another run
     /// holds the node's lock, E6xx for the run itself.
     ///
     /// Keeps copies of both versions and a record of the run in [`Settings::state_dir`], so that `updo rollback` finds a
@@ -485,14 +487,16 @@ impl Connection<'_> {
         if let (Some(record), Some(first)) = (&mut record, part.rehearsed) {
             record.event(&first.event);
         }
-        let outcome = begin(&job, &mut |event| {
+        let mut outcome = begin(&job, &mut |event| {
             if let Some(record) = &mut record {
                 record.event(&json::event(event, &plan.sources));
             }
             sink(event);
         });
+        outcome.one_way = upgrade.has_steps() && !upgrade.has_way_back();
         if let Some(record) = record {
             record.old_states(outcome.old_states.as_ref());
+            record.to_convert(outcome.to_convert.as_ref());
             record.finish(&outcome.state.to_string());
         }
         outcome

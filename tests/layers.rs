@@ -57,7 +57,7 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
             ],
             &["agent_reason", "condition", "side_effects", "step"],
             &["step_list", "step_term"],
-            &["children", "listed_children", "restarts"],
+            &["children", "listed_children", "no_undo", "restarts"],
             &["rollback_steps"],
             &["steps"],
             &["job"],
@@ -83,7 +83,7 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
             // Commands, and what other commands take of them.
             &["eval", "log", "relup", "report"],
             &["preview", "event_sinks"],
-            &["rehearse", "rollout_screen"],
+            &["no_undo", "rehearse", "rollout_screen"],
             &[
                 "appup",
                 "attach",

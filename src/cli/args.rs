@@ -127,7 +127,7 @@ pub enum Command {
     Rollback(RollbackArgs),
     /// Follow a run that is still active, or see how it ended
     Attach(AttachArgs),
-    /// Repair a node on which all processes of a run were killed: list what is left, ask, clean up
+    /// Repair what a run has left on a node (all its processes were killed, old states under new code): list, ask, put right
     Mend(MendArgs),
     /// Recorded runs
     Log(LogArgs),

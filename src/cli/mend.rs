@@ -50,8 +50,11 @@ pub(super) fn run(context: &Context<'_>, args: &MendArgs) -> Exit {
     if args.yes {
         ui.status("(--yes)");
     } else {
-        match ui.confirm("Resume processes, restore or delete saved states, and remove the agent?")
-        {
+        let question = match traces.is_only_states() {
+            true => "Convert these processes once more, with the code that runs?",
+            false => "Resume processes, restore or delete saved states, and remove the agent?",
+        };
+        match ui.confirm(question) {
             Some(true) => {}
             Some(false) => return Exit::Broken,
             None => {

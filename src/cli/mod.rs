@@ -24,6 +24,7 @@ mod lsp;
 mod man;
 mod mend;
 mod new;
+mod no_undo;
 mod pager;
 mod preview;
 mod rehearse;

@@ -99,6 +99,10 @@ fn prepare(
                 format!("run {} cannot be rolled back", summary.run),
             )
             .note("a conversion cannot be reversed, or a copy of the former version was missing")
+            .help(format!(
+                "correct it forward: updo run PLAN\nprocesses that it has left with their old state: updo mend {}",
+                summary.node
+            ))
         })?;
     let session = reach(context, &summary)?;
     let title = format!("{} has changed since run {}", summary.node, summary.run);

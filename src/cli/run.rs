@@ -8,6 +8,7 @@ use super::args::RunArgs;
 use super::context::Context;
 use super::event_sinks::OutputStream;
 use super::exit::Exit;
+use super::no_undo;
 use super::preview::nothing;
 use super::rehearse;
 use super::rollout_screen::Walking;
@@ -266,10 +267,15 @@ impl RolloutSelection {
         if args.dry_run {
             return Exit::Done;
         }
+        if let Err(refusal) = no_undo::answered(context, args, &prepared_nodes) {
+            return context.fail(*refusal, &engine.plan.sources);
+        }
         if let Err(exit) = rehearse::before_run(context, engine, &mut prepared_nodes, stream) {
             return exit;
         }
-        if let Some(exit) = ask(context, args, &prepared_nodes) {
+        let asked = no_undo::ask(context, args, &prepared_nodes)
+            .or_else(|| ask(context, args, &prepared_nodes));
+        if let Some(exit) = asked {
             return exit;
         }
         match prepared_nodes.len() {

@@ -111,7 +111,10 @@ impl<'a> Screen<'a> {
             ui,
             title: head.title.to_owned(),
             ending: head.ending,
-            course: RunSummary::default(),
+            course: RunSummary {
+                one_way: matches!(head.ending, Ending::Run) && !head.undo,
+                ..RunSummary::default()
+            },
             undo: head.undo,
             shared,
             ticker,

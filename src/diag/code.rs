@@ -133,8 +133,11 @@ codes! {
     W315,
     /// Processes run a changed module and no supervisor's child specification mentions them.
     W316,
-    /// The upgrade may fail after the switch, and no copy of the running version is available to undo it.
+    /// Something may fail after the switch, no copy of the running version is available to undo it, and nothing says that
+    /// the run is to go on; or a recorded run has no way back.
     E317,
+    /// Something may fail after the switch, and no copy of the running version is available to undo it.
+    W317,
     /// A module lost functions that an unchanged or left out module still calls.
     W318,
     /// The beam file of a loaded module no longer exists. The module stays loaded.

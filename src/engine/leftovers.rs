@@ -8,12 +8,14 @@ use std::collections::BTreeMap;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::exec::attach::Begun;
 use crate::exec::{NodeState, StepKind};
+use crate::facts::node::convert_again::{self, Retried};
 use crate::facts::node::leftovers::{self, Leftovers, Mending, Touched};
 use crate::facts::node::node_facts;
 use crate::name::{Md5, Module, NodeName};
+use crate::node::agent::protocol::{Codec, ToConvert};
 use crate::node::{Session, agent};
 use crate::state::runs::{RecordedRun, RunRecords};
-use crate::term::Term;
+use crate::term::{Atom, Pid, Term};
 
 /// Modules that are named one by one.
 const NAMED: usize = 8;
@@ -49,6 +51,98 @@ pub struct Traces {
     loaded: BTreeMap<Module, Md5>,
     /// Processes that were to be converted, and were not, under the new code.
     pub unconverted: Vec<Touched>,
+    /// Processes that a run could neither convert nor take back, by that run.
+    left: Option<LeftStates>,
+}
+
+/// Processes with a state of the old code under the new one.
+#[derive(Clone, Debug)]
+struct LeftStates {
+    summary: RecordedRun,
+    these: Vec<ToConvert>,
+    /// Those that were tried again in vain, and why.
+    failed: Vec<Retried>,
+}
+
+impl LeftStates {
+    /// Those of the last run that came to an end here, as far as they live and their module is what the run has loaded.
+    fn of(session: &Session, records: &RunRecords) -> Result<Option<Self>> {
+        let ended = |run: &RecordedRun| {
+            run.node == *session.node() && (run.state == "mixed" || run.state == run.goal)
+        };
+        let last = records.all().into_iter().rfind(ended);
+        let Some(summary) = last.filter(|run| run.state == "mixed") else {
+            return Ok(None);
+        };
+        let kept = records.to_convert(&summary.run);
+        let kept = kept.and_then(|term| Vec::<ToConvert>::decode(&term).ok());
+        let Some(mut these) = kept.filter(|these| !these.is_empty()) else {
+            return Ok(None);
+        };
+        let known = KnownRun::read(records, summary);
+        let facts = node_facts::gather(session)?;
+        these.retain(|one| {
+            let module = Module::new(one.module.as_str());
+            let now = facts.loaded.get(&module).map(|loaded| loaded.md5);
+            known.code(&module, now) == LoadedCode::New
+        });
+        let pids: Vec<Pid> = these.iter().flat_map(|one| one.pids.clone()).collect();
+        let alive = convert_again::alive(session, &pids)?;
+        for one in &mut these {
+            one.pids.retain(|pid| alive.contains(pid));
+        }
+        these.retain(|one| !one.pids.is_empty());
+        let found = (!these.is_empty()).then_some(Self {
+            summary: known.summary,
+            these,
+            failed: Vec::new(),
+        });
+        Ok(found)
+    }
+
+    /// Converts them, and writes into the record what is left; `None` when nothing is.
+    fn convert(self, session: &Session, records: &RunRecords) -> Result<Option<Self>> {
+        let mut failed = convert_again::convert(session, &self.these)?;
+        failed.retain(|one| one.failed.is_some());
+        let mut these = self.these;
+        for one in &mut these {
+            one.pids.retain(|pid| failed.iter().any(|f| f.pid == *pid));
+        }
+        these.retain(|one| !one.pids.is_empty());
+        if let Ok(record) = records.resume(&self.summary) {
+            let old: Vec<(Atom, Vec<Pid>)> = these
+                .iter()
+                .map(|one| (one.module.clone(), one.pids.clone()))
+                .collect();
+            record.old_states(Some(&old.encode()));
+            record.to_convert(Some(&these.encode()));
+            record.finish(if these.is_empty() { "new" } else { "mixed" });
+        }
+        Ok((!these.is_empty()).then_some(Self {
+            summary: self.summary,
+            these,
+            failed,
+        }))
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self
+            .these
+            .iter()
+            .map(|one| {
+                let number = one.pids.len();
+                format!(
+                    "with their old state, under the new code: {number} of {}",
+                    one.module
+                )
+            })
+            .collect();
+        for one in self.failed.iter().take(NAMED) {
+            let why = one.failed.as_deref().unwrap_or_default();
+            lines.push(format!("{}: {why}", Term::Pid(one.pid.clone())));
+        }
+        lines
+    }
 }
 
 impl KnownRun {
@@ -128,6 +222,7 @@ pub fn inspect(session: &Session, records: &RunRecords) -> Result<Option<Traces>
         runs,
         loaded,
         unconverted: Vec::new(),
+        left: LeftStates::of(session, records)?,
     };
     let unconverted = traces.seen.processes.iter().filter(|one| {
         !one.saved && traces.is_mine(one) && {
@@ -177,6 +272,15 @@ impl Traces {
         self.mine().next().is_none()
             && self.seen.agents.is_empty()
             && self.seen.breakpoints.is_empty()
+            && self.left.is_none()
+    }
+
+    /// Whether all that is left are states of the old code.
+    pub fn is_only_states(&self) -> bool {
+        self.left.is_some()
+            && self.mine().next().is_none()
+            && self.seen.agents.is_empty()
+            && self.seen.breakpoints.is_empty()
     }
 
     /// What there is, a line each.
@@ -207,6 +311,7 @@ impl Traces {
         if modules.len() > NAMED {
             lines.push(format!("and {} more modules", modules.len() - NAMED));
         }
+        lines.extend(self.left.iter().flat_map(LeftStates::lines));
         for agent in &self.seen.agents {
             lines.push(format!("{agent}: the code of the run's own processes"));
         }
@@ -259,12 +364,19 @@ impl Traces {
     /// E508 when the node does not answer; E505 when a run has begun meanwhile.
     pub fn mend(&self, session: &Session, records: &RunRecords) -> Result<Traces> {
         leftovers::mend(session, &self.mending())?;
+        let left = match self.left.clone() {
+            Some(left) => left.convert(session, records)?,
+            None => None,
+        };
         let mut after = inspect(session, records)?
             .ok_or_else(|| agent::locked(session, "a run has begun meanwhile".to_owned()))?;
+        // Why it was in vain is known only now.
+        after.left = left;
         // It is resumed and looks like any other; its state is still that of the former code.
         after.unconverted.clone_from(&self.unconverted);
         if let Some(last) = &self.last
             && last.unfinished()
+            && self.left.is_none()
             && let Some(begun) = &last.begun
             && let Ok(record) = records.resume(&last.summary)
         {

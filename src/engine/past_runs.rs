@@ -128,6 +128,12 @@ impl Connection<'_> {
         if back {
             help.push(format!("updo rollback {}", last.run));
         }
+        if records.to_convert(&last.run).is_some() {
+            help.push(format!(
+                "states that are still old: updo mend {}",
+                last.node
+            ));
+        }
         if !back
             || diagnostic
                 .notes
@@ -277,6 +283,7 @@ impl Connection<'_> {
         };
         if let Some(record) = record {
             record.old_states(outcome.old_states.as_ref());
+            record.to_convert(outcome.to_convert.as_ref());
             record.finish(&outcome.state.to_string());
         }
         Ok(Attached {
@@ -415,11 +422,14 @@ pub(super) fn backwards(engine: &Engine, node: &NodeName, upgrade: &Upgrade) -> 
             run.run,
             shown.join(", ")
         ));
-        return Some(diagnostic.help(format!(
-            "roll back with: updo rollback {}\n\
-             if it is meant as a new version: `code … #{{earlier => true}}.`",
-            run.run
-        )));
+        let meant = "if it is meant as a new version: `code … #{earlier => true}.`";
+        return Some(match records.rollback_term(&run.run) {
+            Some(_) => diagnostic.help(format!(
+                "roll back with: updo rollback {}\n{meant}",
+                run.run
+            )),
+            None => diagnostic.help(meant),
+        });
     }
     None
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::Settings;
 use super::rehearsal::Rehearsal;
 use crate::diag::{Code, Diagnostic};
+use crate::exec::no_undo::NoUndo;
 use crate::exec::rehearsal::Tried;
 use crate::exec::{job, persist, steps};
 use crate::facts::change::ChangeSet;
@@ -44,6 +45,9 @@ pub struct Upgrade {
     pub script: Script,
     /// What there is to say, errors first. [`Engine::sources`](super::Engine::sources) has the text that it points into.
     pub diagnostics: Vec<Diagnostic>,
+    /// What can fail behind the switch while there is no copy of the running version.
+    #[doc(hidden)]
+    pub no_undo: Option<NoUndo>,
     /// What the plan wants on the node's disk, and is not there although it runs.
     #[doc(hidden)]
     pub unwritten: UnpersistedFiles,
@@ -184,6 +188,9 @@ pub fn decide(
     diagnostics.extend(check::check(&script));
     diagnostics.extend(waiting::advice(&changes, &rules, &script));
     diagnostics.extend(lints::advice(plan, &changes, &rules));
+    let taken = steps::soaked(&script, &rules, plan.soak);
+    let no_undo = NoUndo::of(plan, &changes, &rules, &taken, !settings.no_verify);
+    diagnostics.extend(no_undo.as_ref().map(NoUndo::warning));
     diagnostics.extend(children::advice(&changes, &rules));
     diagnostics.extend(effects::advice(&changes, &rules));
     diagnostics.extend(shared_records::shared_records(&changes, &rules));
@@ -202,6 +209,7 @@ pub fn decide(
         rules,
         script,
         diagnostics,
+        no_undo,
         unwritten: UnpersistedFiles::default(),
     }
 }

@@ -482,7 +482,7 @@ impl<'e> Walk<'e, '_> {
                 None => Err(Box::new(
                     Diagnostic::new(Code::E609, format!("{} cannot be undone", prepared.node()))
                         .note("a conversion cannot be reversed, or no copy of the former version was found")
-                        .help("it runs the new version; correct it forward"),
+                        .help("it runs the new version; correct it forward: updo run PLAN"),
                 )),
             };
             let ready = match ready {

@@ -11,6 +11,7 @@ use super::event::{BusyProcess, EventKind, NodeState, StepKind};
 use super::old_code;
 use super::steps::Step;
 use crate::diag::{Code, Diagnostic};
+use crate::name::NodeName;
 use crate::node::agent::protocol::{
     Abandoned, AgentEvent, Child, CleanedUp, Codec, EndState, FailedChild, Finished, Lingering,
     Micros, ModuleProcess, Process, Reason, Run, Settled, StepRef, StepResult,
@@ -395,7 +396,9 @@ impl Watch<'_, '_> {
             if run.new.is_some() {
                 self.outcome.old_states = Some(run.old_states.clone().unwrap_or_default().encode());
             }
-            diagnostic = half_way(diagnostic, run, self.run());
+            self.outcome.to_convert = run.to_convert.as_ref().map(Codec::encode);
+            let node = self.session.node();
+            diagnostic = half_way(diagnostic, run, self.run(), node);
             diagnostic = remains(diagnostic, run);
             if let Some(unasked) = &run.unasked {
                 diagnostic = unkept(diagnostic, unasked);
@@ -479,7 +482,7 @@ impl Watch<'_, '_> {
 }
 
 /// What stays new, and why.
-fn half_way(mut diagnostic: Diagnostic, end: &Run, run: &str) -> Diagnostic {
+fn half_way(mut diagnostic: Diagnostic, end: &Run, run: &str, node: &NodeName) -> Diagnostic {
     if let Some(switched) = &end.switched {
         diagnostic.title =
             "the release handler has stopped half way: the node is neither old nor new".to_owned();
@@ -493,6 +496,9 @@ fn half_way(mut diagnostic: Diagnostic, end: &Run, run: &str) -> Diagnostic {
     }
     if let Some(stays) = &end.stays {
         return old_code::stays(stays, end.unconverted.as_deref().unwrap_or_default(), run);
+    }
+    if end.no_old_code.is_some() {
+        return old_code::no_way_back(end, node);
     }
     match &end.new {
         Some(new) => diagnostic
@@ -559,7 +565,7 @@ fn undecided(processes: &[Pid], code: &str) -> Diagnostic {
         .note("they were spawned during the switch; all others match the code")
         .help(
             "check each: `sys:get_state(c:pid(A,B,C)).`; one with a state of the other version is restarted by\n\
-             `exit(c:pid(A,B,C), kill).`",
+             `sys:terminate(c:pid(A,B,C), state).`",
         )
 }
 
@@ -581,7 +587,8 @@ fn unkept(mut diagnostic: Diagnostic, processes: &[Process]) -> Diagnostic {
             process.module.as_str()
         ));
     }
-    diagnostic.help("they fail at their next event; end them with these expressions, their supervisors restart them")
+    diagnostic.help("they fail at their next event; end them with these expressions, their supervisors restart them: one that \
+         answers terminates in order")
 }
 
 fn count(processes: usize) -> String {

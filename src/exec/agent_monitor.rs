@@ -48,6 +48,12 @@ pub struct Outcome {
     /// the agent takes them for a way back (`unconverted`).
     #[doc(hidden)]
     pub old_states: Option<Term>,
+    /// Those of them whose conversion can be tried again, as the agent has sent them (`to_convert`).
+    #[doc(hidden)]
+    pub to_convert: Option<Term>,
+    /// Whether nothing leads back to the old version.
+    #[doc(hidden)]
+    pub one_way: bool,
 }
 
 impl Outcome {
@@ -66,6 +72,8 @@ impl Outcome {
             acted: Acted::default(),
             hook_back_failed: false,
             old_states: None,
+            to_convert: None,
+            one_way: false,
         }
     }
 

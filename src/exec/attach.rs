@@ -241,7 +241,7 @@ fn decide(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>, mailbox: &Mailbox) {
                 steps: way.steps.clone(),
                 taken: way.taken,
             });
-            let back = back.ok_or("the run has recorded no rollback");
+            let back = back.ok_or_else(|| "the run has recorded no way back".to_owned());
             not_good(checks, back, mailbox);
         }
     } else if what.goal == NodeState::Old && ended == NodeState::Old {
@@ -269,10 +269,13 @@ fn kept(what: &Rejoin<'_>, checks: &mut Checks<'_, '_>) {
         }
         if !checks.is_verified(None, None) && checks.watch.outcome.state != NodeState::Unknown {
             checks.failed();
-            let text = format!(
-                "the run is over; to roll back: updo rollback {}",
-                what.holder.run
-            );
+            let text = match what.back {
+                Some(_) => format!(
+                    "the run is over; to roll back: updo rollback {}",
+                    what.holder.run
+                ),
+                None => "the run is over; the new code stays: nothing leads back".to_owned(),
+            };
             checks.watch.tell(EventKind::Log { warn: true, text });
         }
     } else if what.goal == NodeState::Old && ended == NodeState::Old {

@@ -12,6 +12,7 @@ pub mod interrupt;
 pub mod job;
 mod listed_children;
 mod liveness;
+pub mod no_undo;
 mod old_code;
 pub mod pause;
 pub mod persist;

@@ -2,7 +2,8 @@
 
 use crate::diag::{Code, Diagnostic};
 use crate::facts::node::old_code::{holders_of, not_searched, place};
-use crate::node::agent::protocol::{Call, FunPlace, FunsHeld, Purging, Stays, Unconverted};
+use crate::name::NodeName;
+use crate::node::agent::protocol::{Call, FunPlace, FunsHeld, Purging, Run, Stays, Unconverted};
 use crate::term::{Atom, Pid, Term};
 
 /// How many processes or places a diagnostic names one by one.
@@ -113,6 +114,79 @@ pub(super) fn stays(stays: &Stays, unconverted: &[Unconverted], run: &str) -> Di
         "processes with an old state fail at their next event: correct their state with `sys:replace_state/2`, or restart \
          them under their supervisor.\n{brutal}"
     ))
+}
+
+/// E609: there is no code to go back to. What each process has, and what mends it.
+pub(super) fn no_way_back(end: &Run, node: &NodeName) -> Diagnostic {
+    let missing = end.no_old_code.as_deref().unwrap_or_default();
+    let names: Vec<String> = missing
+        .iter()
+        .take(NAMED)
+        .map(|m| format!("`{m}`"))
+        .collect();
+    let more = if missing.len() > NAMED { ", …" } else { "" };
+    let title = format!(
+        "the new code stays: there is no copy of the running version of {}{more}",
+        names.join(", ")
+    );
+    let mut diagnostic = Diagnostic::new(Code::E609, title);
+    let old = |module: &Atom| {
+        let of_module = |one: &&(Atom, Vec<Pid>)| one.0 == *module;
+        let found = end.old_states.iter().flatten().find(of_module);
+        found.map_or(0, |(_, pids)| pids.len())
+    };
+    for module in end.new_states.iter().flatten() {
+        let number = |n: u64| match n {
+            0 => "no process has".to_owned(),
+            1 => "1 process has".to_owned(),
+            n => format!("{n} processes have"),
+        };
+        let left = old(&module.module);
+        let name = module.module.as_str();
+        diagnostic.notes.push(match left {
+            0 => format!("{name}: {} the new state", number(module.processes)),
+            _ => format!(
+                "{name}: {} the new state, {} the old state under the new code",
+                number(module.processes),
+                number(left as u64)
+            ),
+        });
+        if left > 0 {
+            let named = module.named.iter().take(NAMED);
+            diagnostic
+                .notes
+                .extend(named.map(|pid| format!("{} of {name}: the new state", shown(pid))));
+        }
+    }
+    let unconverted = end.unconverted.as_deref().unwrap_or_default();
+    for process in unconverted.iter().take(NAMED) {
+        let (pid, module) = (shown(&process.pid), process.module.as_str());
+        let answers = match process.answers {
+            Some(false) => "; it does not answer",
+            _ => "",
+        };
+        let mut lines = process.reason.lines();
+        let reason = lines.next().unwrap_or_default();
+        diagnostic.notes.push(format!(
+            "{pid} of {module}: the old state under the new code: {reason}{answers}"
+        ));
+    }
+    let diagnostic = diagnostic.note("no process is suspended, and none was ended");
+    let retry = end.to_convert.iter().flatten().next().is_some();
+    let left = end.old_states.iter().flatten().next().is_some();
+    diagnostic.help(match (left, retry) {
+        (true, true) => format!(
+            "updo mend {node}\n\
+             converts these once more, with the code that runs. Where `code_change` is wrong: correct it, with a clause for \
+             the states that are new already, then: updo run PLAN"
+        ),
+        (true, false) => "they fail at their next event: correct their state with `sys:replace_state/2`, or restart them \
+             under their supervisor"
+            .to_owned(),
+        (false, _) => "every state fits the new code; the steps behind the one that failed were not taken: correct what \
+             has failed, then: updo run PLAN"
+            .to_owned(),
+    })
 }
 
 /// W631: old code that stays after the run, because funs of it are kept.

@@ -174,13 +174,21 @@ impl Run<'_, '_> {
             .values()
             .any(|r| matches!(r.change.value, Change::Convert { .. }));
         let back = if one_way {
-            Err("`{convert, F}` cannot be reversed")
+            Err("`{convert, F}` cannot be reversed".to_owned())
         } else if changes.undo_is_exact(what.rules.modules.keys()) {
             Ok(job::rollback_job(changes, what.rules, what.script)
                 .persisting(what.plan.persist)
                 .within(what.plan.budget))
         } else {
-            Err("no copy of the running version was found")
+            let found = what.rules.modules.keys().filter(|module| {
+                let changed = changes.modules.get(*module);
+                changed.is_some_and(|changed| changed.loaded.is_some() && changed.old.is_none())
+            });
+            let names: Vec<String> = found.take(5).map(|module| format!("`{module}`")).collect();
+            let names = names.join(", ");
+            Err(format!(
+                "there is no copy of the running version of {names}"
+            ))
         };
         not_good(&mut self.checks, back, mailbox);
     }
@@ -188,7 +196,7 @@ impl Run<'_, '_> {
 
 /// What follows when a node is new and the plan is not content: `on failure`, and the way back if the plan wants it.
 /// Not when we do not see the node any more.
-pub(super) fn not_good(checks: &mut Checks<'_, '_>, back: Result<Back, &str>, mailbox: &Mailbox) {
+pub(super) fn not_good(checks: &mut Checks<'_, '_>, back: Result<Back, String>, mailbox: &Mailbox) {
     if checks.watch.outcome.state == NodeState::Unknown {
         return;
     }
@@ -207,8 +215,9 @@ pub(super) fn not_good(checks: &mut Checks<'_, '_>, back: Result<Back, &str>, ma
     let back = match back {
         Ok(back) => back,
         Err(why) => {
-            let diagnostic = Diagnostic::new(Code::E609, format!("cannot undo the upgrade: {why}"))
-                .help("the node runs the new version; correct it forward");
+            let diagnostic = Diagnostic::new(Code::E609, format!("the new code stays: {why}"))
+                .note("all modules are new, every process has its new state, and none is suspended")
+                .help("correct what has failed and upgrade to that: updo run PLAN");
             return watch.fail(diagnostic);
         }
     };

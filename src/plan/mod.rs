@@ -173,6 +173,9 @@ pub struct Hook {
     pub span: Span,
 }
 
+/// How long is watched after the resume when the plan says nothing.
+pub const SOAK: Duration = Duration::from_secs(2);
+
 /// What to do after a failure behind the last window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum RollbackPolicy {

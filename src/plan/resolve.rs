@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::SOAK;
 use super::constants::constants;
 use super::load::Located;
 use super::offline::Offline;
@@ -24,9 +25,6 @@ use crate::syntax::ast::{
 };
 use crate::syntax::walk::{self, variables};
 use crate::term::Term;
-
-/// How long is watched after the resume when the plan says nothing.
-const SOAK: Duration = Duration::from_secs(2);
 
 /// How long processes stay suspended because another one is busy, where the plan does not say.
 const BUDGET: Duration = Duration::from_millis(100);

@@ -118,7 +118,7 @@ impl ReplSession {
             let same = (diagnostic.code, diagnostic.title.as_str());
             if let Some(at) = known.iter().position(|seen| *seen == same) {
                 known.swap_remove(at);
-            } else if diagnostic.code == Code::E317 {
+            } else if diagnostic.code == Code::W317 {
                 // About the beams at hand, which no rule of a session changes; its names are in the order of the script.
             } else if diagnostic.is_error() {
                 errors.push(diagnostic);

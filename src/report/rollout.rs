@@ -290,6 +290,7 @@ impl Row {
 /// What a node that is not as wished is now.
 fn meaning(outcome: &Outcome, run: &str) -> String {
     match outcome.state {
+        NodeState::New if outcome.one_way => "new, but with errors: the new code stays".to_owned(),
         NodeState::New => format!("new, but with errors: updo rollback {run}"),
         NodeState::Old if outcome.lost => {
             "undone: old code and states, some processes ended".to_owned()
@@ -366,13 +367,19 @@ pub fn last(
     let title = name(style, title);
     let end = format!("{} {dot} rollout {}", time(took), walked.rollout);
     if new == all && walked.errors.is_empty() {
+        let back = match walked.count(|end| end.one_way) {
+            0 => format!(
+                "\n      roll back: {}",
+                hint(style, &format!("updo rollback {}", walked.rollout))
+            ),
+            _ => String::new(),
+        };
         return format!(
-            "{}  {title} {dot} {new} of {all} nodes {dot} {} {dot} suspended {} median, {} max {dot} {end}\n      roll back: {}",
+            "{}  {title} {dot} {new} of {all} nodes {dot} {} {dot} suspended {} median, {} max {dot} {end}{back}",
             good(style, "done"),
             count(modules, "module", "modules"),
             time(median),
             time(most),
-            hint(style, &format!("updo rollback {}", walked.rollout)),
         );
     }
     let grave = walked.count(|end| matches!(end.state, NodeState::Mixed | NodeState::Unknown)) > 0;

@@ -204,6 +204,8 @@ pub struct RunSummary {
     pub touched: bool,
     /// Whether processes ended on the way that would have gone on without the run.
     pub lost: bool,
+    /// Whether nothing leads back to the old version.
+    pub one_way: bool,
     /// Whether another run held the lock: what the node is then, that one says.
     pub locked: bool,
     /// The hooks that have acted, and whether that is undone.
@@ -218,11 +220,13 @@ impl RunSummary {
             EventKind::Started { run, .. } => {
                 *self = Self {
                     run: run.clone(),
+                    one_way: self.one_way,
                     ..Self::default()
                 };
             }
             EventKind::Diagnostic(diagnostic) => {
                 self.wrong |= diagnostic.is_error();
+                self.one_way |= diagnostic.code == crate::diag::Code::E609;
                 self.locked |= diagnostic.code == crate::diag::Code::E505;
                 self.lost |= diagnostic.code.ends_processes();
             }
@@ -280,6 +284,10 @@ pub fn last(event: &Event, title: &str, course: &RunSummary, style: Style) -> Op
         None => String::new(),
     };
     Some(match state {
+        NodeState::New if course.wrong && course.one_way => format!(
+            "{}  {node} is new, but with errors{lives} {dot} the new code stays {dot} run {run}",
+            bad(style, "not good"),
+        ),
         NodeState::New if course.wrong => format!(
             "{}  {node} is new, but with errors{lives} {dot} {} {dot} run {run}",
             bad(style, "not good"),

@@ -73,7 +73,6 @@ pub fn advice(plan: &Plan, changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnost
         contradiction(changes, module, changed, class, &mut diagnostics);
         one_way(plan, module, changed, decided, &mut diagnostics);
     }
-    way_back(plan, changes, rules, &mut diagnostics);
     old_code::advice(changes, rules, &mut diagnostics);
     diagnostics
 }
@@ -496,41 +495,4 @@ fn callback_mode(module: &Module, changed: &Changed, diagnostics: &mut Vec<Diagn
                 .note("one that does not take the states of its own version leaves its processes with the new mode: they would be named"),
         );
     }
-}
-
-/// E317: something may fail after the switch, and there is no way back.
-fn way_back(plan: &Plan, changes: &ChangeSet, rules: &Ruleset, diagnostics: &mut Vec<Diagnostic>) {
-    let missing: Vec<&Module> = rules
-        .modules
-        .keys()
-        .filter(|m| {
-            changes
-                .modules
-                .get(*m)
-                .is_some_and(|c| c.loaded.is_some() && c.old.is_none())
-        })
-        .collect();
-    let may_fail = rules.modules.iter().any(|(module, decided)| {
-        let on_load = changes
-            .modules
-            .get(module)
-            .and_then(|c| c.new.as_ref())
-            .is_some_and(|b| b.facts.code.on_load.is_some());
-        let behind = !rules.precomputed.modules.contains_key(module);
-        (decided.change.value != Change::Soft && behind) || on_load
-    }) || !plan.verifies.is_empty();
-    if missing.is_empty() || !may_fail || plan.rollback == RollbackPolicy::Never {
-        return;
-    }
-    let names: Vec<String> = missing.iter().take(5).map(|m| format!("`{m}`")).collect();
-    let more = if missing.len() > 5 { ", …" } else { "" };
-    diagnostics.push(
-        Diagnostic::new(Code::E317, format!("no copy of the running version of {}{more}: the upgrade could not be undone", names.join(", ")))
-            .note("none is in updo's store, on the node's disk or in `old from`")
-            .help(
-                "say where the old beams are: `old from \"PATH/ebin\".`\n\
-                 or, the next time, let updo keep copies before the files are replaced: updo status PLAN --save\n\
-                 or do without an undo: `rollback never.`",
-            ),
-    );
 }

@@ -205,6 +205,11 @@ impl RunRecords {
         self.term(run, "states.etf")
     }
 
+    /// The processes of those whose conversion can be tried again, as the agent has sent them.
+    pub fn to_convert(&self, run: &str) -> Option<Term> {
+        self.term(run, "convert.etf")
+    }
+
     /// The file with the events of a run.
     pub fn events(&self, run: &str) -> Option<PathBuf> {
         let path = self.folder.join(plain(run)?).join("events.jsonl");
@@ -316,6 +321,13 @@ impl RunRecord {
     pub fn old_states(&self, kept: Option<&Term>) {
         if let Some(kept) = kept {
             let _ = replace_private(&self.folder.join("states.etf"), &etf::encode(kept));
+        }
+    }
+
+    /// Says which processes can be converted once more.
+    pub fn to_convert(&self, these: Option<&Term>) {
+        if let Some(these) = these {
+            let _ = replace_private(&self.folder.join("convert.etf"), &etf::encode(these));
         }
     }
 

@@ -189,7 +189,7 @@ tests() ->
      hundred_busy, busy_is_named, calling_each_other, chain_of_calls, dies_meanwhile, born_meanwhile, watcher_dies, watcher_attaches,
      locked, on_load_ok, on_load_fails, not_loadable, lingering_refused, lingering_brutal, lingering_reported,
      new_module_undone, delete_undone, no_old_mixed, apply_fails, deadline_in_apply, no_states_in_events, kill_executor, kill_executor_failing,
-     kill_guardian, kill_executor_no_old, kill_any_time, kill_always, interpreted_happy, interpreted_fails, interpreted_kill, killed_at_the_end, interpreted_many, many].
+     kill_guardian, kill_executor_no_old, kill_any_time, kill_always, interpreted_happy, interpreted_fails, interpreted_no_old, interpreted_kill, killed_at_the_end, interpreted_many, many].
 
 %% What another release may do in another way: each kind of process, funs and what keeps them, births, supervisors; with a
 %% few of the tests that end something again and again.
@@ -748,9 +748,15 @@ no_old_mixed() ->
     load(V1),
     Ps = [start(t_no, I) || I <- lists:seq(1, 5)],
     P = lists:nth(3, Ps),
-    {mixed, #{no_old_code := [t_no], by_hand := [Text]}, _} = upgrade(job([module(V2, V1)], window([t_no], []), #{undo => none})),
-    <<"exit(c:pid(", _/binary>> = Text,
+    {mixed, #{no_old_code := [t_no], by_hand := [], new := [t_no], old_states := [{t_no, [P]}],
+              new_states := [#{module := t_no, processes := 4}],
+              unconverted := [#{pid := P, answers := true}],
+              to_convert := [#{module := t_no, vsn := "1.0", extra := extra, pids := [P]}]}, _} =
+        upgrade(job([module(V2, V1)], window([t_no], []), #{undo => none})),
     is_now(V2),
+    %% The others are converted all the same.
+    [1, 2, 4, 5] = [X || Q <- Ps, {2, X, _} <- [sys:get_state(Q)]],
+    {1, 3} = sys:get_state(P),
     [] = suspended(),
     true = is_process_alive(P).
 
@@ -887,6 +893,8 @@ spin(Us) -> T = erlang:monotonic_time(microsecond) + Us, spin_to(T).
 spin_to(T) -> case erlang:monotonic_time(microsecond) < T of true -> spin_to(T); false -> ok end.
 
 flush() -> receive {updo, _, _, _} -> flush() after 0 -> ok end.
+
+interpreted_no_old() -> interpreted(fun() -> no_old_mixed() end).
 
 interpreted(F) ->
     persistent_term:put(interpret, true),

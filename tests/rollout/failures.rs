@@ -218,3 +218,72 @@ fn an_old_request_to_stop_does_not_stop_the_way_back() {
         .says(&["all nodes are undone", "2 undone"]);
     assert_eq!(fleet.versions(), [1, 1]);
 }
+
+/// The beams are overwritten in place on every node and no copy is kept: asked about once, and what is left is named with
+/// the command that mends it.
+#[test]
+fn without_copies_the_new_code_stays_on_the_node_that_fails() {
+    let fleet = Fleet::new(2);
+    let names = [fleet.name(0), fleet.name(1)];
+    let text = format!(
+        "plan \"Fleet\".\ntarget fleet #{{nodes => ['{}', '{}']}}.\ncode on_disk.\nrollout #{{canary => 1}}.\n",
+        names[0], names[1]
+    );
+    fleet.desk.write("plan.updo", &text);
+    for node in &fleet.nodes {
+        node.replace(&beams().two);
+    }
+    fleet.on(1, "fail");
+    let ran = fleet.run(&[]).run().exits(11);
+    let ran = ran.says(&[
+        "W317",
+        "E317",
+        "if the conversion of `fleet_ship` fails",
+        "--no-undo",
+    ]);
+    assert_eq!(ran.stderr.matches("E317\n").count(), 1, "{ran}");
+    assert_eq!(fleet.versions(), [1, 1]);
+    let ran = fleet.run(&["--no-undo"]).run().exits(21);
+    let mend = format!("updo mend {}", names[1]);
+    let ran = ran.says(&[
+        "E609",
+        "the new code stays",
+        "the old state under the new code",
+        &mend,
+        "1 of 2 nodes new · 1 in need of manual repair",
+    ]);
+    assert!(!ran.stderr.contains("kill"), "{ran}");
+    let diagnostics = fleet.events(&["diagnostic"]);
+    let named = |one: &serde_json::Value| one.to_string().contains(&mend);
+    assert!(diagnostics.iter().any(named), "{diagnostics:?}");
+    // When it is put right, what was printed mends it.
+    fleet.nodes[1]
+        .node
+        .eval("application:unset_env(kernel, fleet)");
+    fleet
+        .updo(&["mend", names[1], "--yes"])
+        .run()
+        .exits(0)
+        .says(&["nothing is left of it"]);
+    assert_eq!(fleet.versions(), [2, 2]);
+    fleet.run(&[]).run().exits(0).says(&["nothing to do"]);
+}
+
+/// Nothing promises a rollback that cannot be.
+#[test]
+fn without_copies_a_rollout_promises_no_rollback() {
+    let fleet = Fleet::new(2);
+    let text = format!(
+        "plan \"Fleet\".\ntarget fleet #{{nodes => ['{}', '{}']}}.\ncode on_disk.\n",
+        fleet.name(0),
+        fleet.name(1)
+    );
+    fleet.desk.write("plan.updo", &text);
+    for node in &fleet.nodes {
+        node.replace(&beams().two);
+    }
+    let ran = fleet.run(&["--no-undo"]).run().exits(0);
+    let ran = ran.says(&["2 of 2 nodes"]);
+    assert!(!ran.stderr.contains("roll back:"), "{ran}");
+    assert_eq!(fleet.versions(), [2, 2]);
+}

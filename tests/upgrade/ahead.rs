@@ -239,7 +239,7 @@ fn without_the_old_beams() {
             _ => assert_eq!(stage.states(), before),
         }
     }
-    // What can fail behind the switch needs a way back as before.
+    // A check afterwards is no reason to refuse what runs without it.
     let folder = TempDir::new().expect("a folder");
     let place = folder.path().join("one");
     let node = node_with(&compiled(&place, &[purse(1, SAME)]));
@@ -252,7 +252,8 @@ fn without_the_old_beams() {
             "code_change(_, {purse, N}, _) -> {ok, {purse, N, 0}}.",
         )],
     );
-    stage.run(&[]).exits(1).says(&["E317"]);
+    let ran = stage.run(&[]).exits(0).says(&["W317", "`it lives`"]);
+    assert!(!ran.to_string().contains("E317"), "{ran}");
 }
 
 #[test]

@@ -33,6 +33,7 @@ mod libraries;
 mod listed_children;
 mod lock;
 mod many;
+mod no_undo;
 mod nodes;
 mod noise;
 mod old_code;

@@ -121,8 +121,8 @@ fn beams_that_are_overwritten_already_cannot_be_kept() {
     // The help for a missing way back is one that helps.
     desk.on(&sailing.node, &["preview", "ferry.updo"])
         .run()
-        .exits(1)
-        .says(&["E317", "the next time", "old from"]);
+        .exits(0)
+        .says(&["W317", "the next time", "old from"]);
 }
 
 #[test]

@@ -149,10 +149,12 @@ fn an_unresponsive_process_is_named() {
         .run()
         .exits(0)
         .says(&["W345", "light:code_change/4"]);
-    crossing
-        .run()
-        .exits(21)
-        .says(&["E609", "callback mode", "function_clause", "exit(c:pid("]);
+    crossing.run().exits(21).says(&[
+        "E609",
+        "callback mode",
+        "function_clause",
+        "sys:terminate(c:pid(",
+    ]);
     assert_eq!(crossing.node.eval_text("witness:troubled()"), "[]");
     assert_eq!(
         crossing.node.eval_text("gen_server:call(clerk, x)"),

@@ -88,6 +88,9 @@ pub struct RunArgs {
     /// Skip `verify` (noted in the report)
     #[arg(long)]
     pub no_verify: bool,
+    /// Go on where the running version has no copy and something can fail after the switch (W317): the new code stays then
+    #[arg(long)]
+    pub no_undo: bool,
     /// Do not try conversions on copies of live states first (the plan's `rehearse never`)
     #[arg(long, env = "UPDO_NO_REHEARSAL", value_parser = FalseyValueParser::new())]
     pub no_rehearsal: bool,

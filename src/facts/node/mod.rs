@@ -4,6 +4,7 @@
 mod ask;
 pub mod behaviours;
 pub(in crate::facts) mod code_path;
+pub mod convert_again;
 pub(in crate::facts) mod disturbed;
 pub mod folders;
 pub mod leftovers;

@@ -128,10 +128,9 @@ undone(Why, N, T, Newborn, Killed, Lost) ->
 finished_late(Why, N, Late) ->
     put(stragglers, maps:from_list([{L, monitor(process, P)} || {_, P} = L <- Late])),
     put(straggling, {Why, N}),
-    finished(mixed, #{reason => Why, late => [describe(P, #{})
-                                              || {_, P} <- lists:sublist(Late, named())],
-                      by_hand => [text_of("exit(~s, kill).", [pid_text(P)])
-                                  || {_, P} <- lists:sublist(Late, named())]}).
+    Shown = [P || {_, P} <- lists:sublist(Late, named())],
+    finished(mixed, #{reason => Why, late => [describe(P, #{}) || P <- Shown],
+                      by_hand => [end_text(P) || P <- Shown -- answering(Shown)]}).
 
 %% Old, unless a process could not be asked for the callback mode of the old version.
 unasked(Why, N, Info) ->
@@ -139,10 +138,31 @@ unasked(Why, N, Info) ->
         [] -> finished_old(Why, N, Info);
         Unasked ->
             Shown = lists:sublist(Unasked, named()),
+            Answering = answering([P || {P, _} <- Shown]),
             finished(mixed, Info#{reason => Why, unasked => [(describe(P, #{}))#{why => W}
                 || {P, W} <- Shown],
-                                  by_hand => [text_of("exit(~s, kill).", [pid_text(P)])
-                                              || {P, _} <- Shown]})
+                                  by_hand => [case lists:member(P, Answering) of
+                                      true ->
+                                          text_of("sys:terminate(~s, callback_mode).",
+                                                  [pid_text(P)]);
+                                      false -> end_text(P)
+                                  end || {P, _} <- Shown]})
+    end.
+
+%% Only for one that does not answer: any other can be asked for something better.
+end_text(P) -> text_of("exit(~s, kill).", [pid_text(P)]).
+
+%% Those of these that answer a system message now. It changes no debug options and copies no state.
+answering(Ps) ->
+    Ref = make_ref(),
+    lists:foreach(fun(P) -> P ! {system, {self(), {Ref, P}}, {debug, {remove, {updo_agent, none}}}}
+                  end, Ps),
+    answering(Ref, Ps, [], now_ms() + 1000).
+
+answering(_, [], Answering, _) -> Answering;
+answering(Ref, Ps, Answering, Until) ->
+    receive {{Ref, P}, _} -> answering(Ref, lists:delete(P, Ps), [P | Answering], Until)
+    after max(0, Until - now_ms()) -> Answering
     end.
 
 back_op() ->
@@ -220,8 +240,7 @@ stay(Why, T, Stays) ->
                                            P <- lists:sublist(Ps, named())]},
                       unconverted => [#{pid => P, module => M, reason => Text}
                                       || {M, P, Text} <- lists:sublist(Left, named())],
-                      old_states => [{M, [P || {N, P, _} <- Left, N =:= M]}
-                                     || M <- lists:usort([N || {N, _, _} <- Left])],
+                      old_states => old_states(Left),
                       by_hand => []}).
 
 %% Whether a rollback can go back later, when nothing executes the old code any more.
@@ -230,53 +249,122 @@ may_be_undone() ->
     maps:get(goal, get(job), new) =:= new andalso log_get(way) =:= there andalso Back =/= [] andalso
         lists:all(fun(Steps) -> is_list(Steps) end, Back).
 
-%% [{M, Pid, Why}]: processes that keep a state of the version before.
-convert_rest() ->
-    stop_workers(),
-    Todo = [{M, How} || {_, {code_change, up, L}} <- job(steps, []), {M, How} <- L, How =/= soft],
-    lists:append([convert_rest(M, How, P) || {M, How} <- Todo, Parts <- parts_of(M),
-                  P <- lists:append(tuple_to_list(Parts)),
-                                             is_process_alive(P)]).
+%% [{M, Pid, Why}]: processes that keep a state of the version before. Each is tried once more, from
+%% the state that was put aside, except where no more time is left: all wait for it.
+convert_rest() -> convert_rest(to_convert()).
 
-convert_rest(M, How, P) ->
-    case saved_state(P, M) of
+to_convert() ->
+    [{M, How} || {_, {code_change, up, L}} <- job(steps, []), {M, How} <- L, How =/= soft].
+
+convert_rest(Todo) ->
+    stop_workers(),
+    put(pass, make_ref()),
+    Until = now_ms() + job(grace, grace()),
+    lists:append([convert_rest(M, How, pids_of(M), Until) || {M, How} <- Todo]).
+
+%% The processes of a module in this window.
+pids_of(M) ->
+    [P || Parts <- parts_of(M), P <- lists:append(tuple_to_list(Parts)), is_process_alive(P)].
+
+convert_rest(M, How, Pids, Until) ->
+    Handler = is_map_key(M, handlers()),
+    Save = save_fun(stamp(), get(pass), Handler),
+    Op = case How of
+        {advanced, Extra} -> {change, M, old_vsn(up, M), Extra, Save, get(dead_pid)};
+        {convert, {Mod, Fun}} -> {convert, M, Mod, Fun, Save, Handler, get(dead_pid)}
+    end,
+    Running = resumed_by_others(M),
+    States = saved_states(M, Pids -- Running),
+    [{M, P, was_running()} || P <- Running, is_process_alive(P)] ++
+        [{M, P, Why} || P <- Pids -- Running, Why <- convert_rest_of(P, Op, States, Until)].
+
+convert_rest_of(P, Op, States, Until) ->
+    case {States, now_ms() < Until} of
+        {#{P := converted}, _} -> [];
         %% A state that was put aside and is the same still is tried again.
-        converted -> [];
-        not_converted ->
-            Handler = is_map_key(M, handlers()),
-            Save = save_fun(stamp(), get(pass), Handler),
-            Op = case How of
-                {advanced, Extra} -> {change, M, old_vsn(up, M), Extra, Save, get(dead_pid)};
-                {convert, {Mod, Fun}} -> {convert, M, Mod, Fun, Save, Handler, get(dead_pid)}
-            end,
-            case converted_one(P, Op) of true -> []; false -> [{M, P, <<"its conversion failed">>}]
-            end
+        {#{P := not_converted}, true} -> convert_again(P, Op);
+        {#{P := not_converted}, false} -> [<<"its conversion was not tried: no time was left">>];
+        _ -> [text_of("it does not answer: it is in ~ts", [whereabouts(P)])]
     end.
 
-saved_state(P, M) ->
+convert_again(P, Op) ->
     Ref = make_ref(),
-    Me = self(),
-    Stamp = stamp(),
-    Look = fun(Key, S) -> Me ! {Ref, case get(Key) of
+    Failed = fun(Why) -> [text_of("its conversion failed: ~ts", [Why])] end,
+    case dispatch(Ref, undo, Op, parts([P]), 1) of
+        {_, _, [{P, Why} | _]} -> Failed(Why);
+        {_, [P], []} ->
+            case wait_late(Ref, #{P => true}, now_ms() + 1000, 0, first) of
+                {_, [{P, Why} | _], _} -> Failed(Why);
+                {_, [], [P]} -> Failed(text_of("no answer from ~ts", [whereabouts(P)]));
+                _ -> []
+            end;
+        _ -> []
+    end.
+
+%% These have gone on with their work: what was put aside is out of date.
+resumed_by_others(M) ->
+    Running = was_running(),
+    case get(unconverted) of
+        {M, Failed} -> [P || {P, Why} <- Failed, Why =:= Running];
+        _ -> []
+    end.
+
+%% #{Pid => converted | not_converted}; without those that do not answer.
+saved_states(M, Pids) ->
+    {Ref, Me, Stamp, DeadPid} = {make_ref(), self(), stamp(), get(dead_pid)},
+    Look = fun(Key, S) -> Me ! {Ref, self(), case get(Key) of
         {Stamp, _, Old} when Old =/= S -> converted; _ -> not_converted end}, S end,
     Fun = case is_map_key(M, handlers()) of
         true -> fun({H, I, _} = S) when H =:= M -> Look({'$updo_saved', H, I}, S); (S) -> S end;
         false -> fun(S) -> Look('$updo_saved', S) end
     end,
-    P ! {system, {get(dead_pid), get(dead_pid)}, {replace_state, Fun}},
-    receive {Ref, Answer} -> Answer after 1000 -> not_converted end.
+    lists:foreach(fun(P) -> P ! {system, {DeadPid, DeadPid}, {replace_state, Fun}} end, Pids),
+    saved_states(Ref, length(Pids), #{}, now_ms() + 1000).
 
-%% Switched, failed, and no old binaries: leave nothing suspended and say what is left to do.
+saved_states(_, N, Found, _) when map_size(Found) =:= N -> Found;
+saved_states(Ref, N, Found, Until) ->
+    receive {Ref, P, State} -> saved_states(Ref, N, Found#{P => State}, Until)
+    after max(0, Until - now_ms()) -> Found
+    end.
+
+%% Switched, failed, and no old binaries: the new code stays. Every state that can be is converted,
+%% so that as few as possible do not fit; what each process has is reported.
 give_up(Why, Ms) ->
     event({undo_started, Why}),
     T = now_us(),
-    Todo = by_hand_convert(Why),
+    %% What was put aside goes at the end, as that of a window that could not be undone.
+    log({set, stays, #{}}),
+    Switched = switched_now(),
+    Todo = [{M, How} || {M, How} <- to_convert(), lists:member(M, Switched)],
+    Tried = convert_rest(Todo),
     {Count, _} = resume_everybody(leave_op()),
     event({undo_finished, now_us() - T, #{processes => Count, lost => Ms}}),
-    finished(mixed, #{reason => Why, no_old_code => Ms, by_hand => Todo}).
+    Left = [{M, P, Text} || {M, P, Text} <- Tried, is_process_alive(P)],
+    Shown = lists:sublist(Left, named()),
+    Answering = answering([P || {_, P, _} <- Shown]),
+    finished(mixed, #{reason => Why, no_old_code => Ms,
+                      new => lists:usort(log_get(loaded) ++ Switched),
+                      new_states => [new_states(M, Left) || {M, _} <- Todo],
+                      unconverted => [#{pid => P, module => M, reason => Text,
+                                        answers => lists:member(P, Answering)}
+                                      || {M, P, Text} <- Shown],
+                      old_states => old_states(Left),
+                      to_convert => [#{module => M, vsn => old_vsn(up, M), extra => Extra,
+                                       pids => Pids}
+                                     || {M, Pids} <- old_states(Left),
+                                        not is_map_key(M, handlers()),
+                                        {N, {advanced, Extra}} <- Todo, N =:= M],
+                      by_hand => [end_text(P) || {_, P, _} <- Shown,
+                                  not lists:member(P, Answering)]}).
 
-by_hand_convert({conversion_failed, #{pid := P}}) -> [text_of("exit(~s, kill).", [pid_text(P)])];
-by_hand_convert(_) -> [].
+%% => new_states()
+new_states(M, Left) ->
+    Old = maps:from_list([{P, true} || {N, P, _} <- Left, N =:= M]),
+    Pids = [P || P <- pids_of(M), not is_map_key(P, Old)],
+    #{module => M, processes => length(Pids), named => lists:sublist(Pids, named())}.
+
+old_states(Left) ->
+    [{M, [P || {N, P, _} <- Left, N =:= M]} || M <- lists:usort([N || {N, _, _} <- Left])].
 
 by_hand_resume() ->
     [text_of("sys:resume(~s).", [pid_text(P)])

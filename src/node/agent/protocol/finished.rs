@@ -10,8 +10,8 @@ use super::declare::{one_of, record};
 use super::primitives::Micros;
 use super::reason::Reason;
 use super::values::{
-    Effect, EndState, FailedChild, FunPlace, Lingering, ModuleProcess, Process, Stays, Survivors,
-    Unconverted,
+    Effect, EndState, FailedChild, FunPlace, Lingering, ModuleProcess, NewStates, Process, Stays,
+    Survivors, ToConvert, Unconverted,
 };
 use crate::term::{Atom, Pid, Term};
 
@@ -130,6 +130,10 @@ record! {
         stays: Stays,
         unconverted: Vec<Unconverted>,
         old_states: Vec<(Atom, Vec<Pid>)>,
+        /// Which processes have a state of the new code, where it stays for lack of the old one.
+        new_states: Vec<NewStates>,
+        /// Those of `old_states` whose conversion can be tried again.
+        to_convert: Vec<ToConvert>,
     }
 }
 

@@ -31,5 +31,5 @@ pub use shapes::{
 pub use step::{Rehearsed, StepResult};
 pub use values::{
     Call, Child, Died, EndState, FailedChild, FunPlace, Lingering, ModuleProcess, Process,
-    SlowProcess, Stays, StepRef, SurvivorCounts, Survivors, Unconverted,
+    SlowProcess, Stays, StepRef, SurvivorCounts, Survivors, ToConvert, Unconverted,
 };

@@ -193,6 +193,30 @@ record! {
         pid: Pid,
         module: Atom,
         reason: String,
+        ;
+        /// Whether it answers system messages.
+        answers: bool,
+    }
+}
+
+record! {
+    /// The processes of a module that have a state of the new code.
+    NewStates as "new_states" {
+        module: Atom,
+        processes: u64,
+        /// The first of them.
+        named: Vec<Pid>,
+    }
+}
+
+record! {
+    /// Processes of a module whose conversion can be tried again.
+    ToConvert as "to_convert" {
+        module: Atom,
+        /// The version that made their states.
+        vsn: Term,
+        extra: Term,
+        pids: Vec<Pid>,
     }
 }
 
