@@ -49,7 +49,7 @@ pub const FAULTS: &[&str] = &[
     "memory",
     "slow for one",
     "fails for one",
-    "asks a suspended peer",
+    "asks a peer that asks it",
     "function gone",
     "throws",
     "exits",
@@ -83,7 +83,7 @@ impl Case {
         let fault = FAULTS[(seed % FAULTS.len() as u64) as usize];
         match fault {
             "specification" => others::supervisor(&mut dice, name, Some(fault)),
-            "asks a suspended peer" => others::peers(&mut dice, name, Some(fault)),
+            "asks a peer that asks it" => others::peers(&mut dice, name, Some(fault)),
             "update of a missing key" => elixir::server(&mut dice, name, Some(fault)),
             _ if elixir::writes(fault) && dice.chance(35) => {
                 elixir::server(&mut dice, name, Some(fault))

@@ -8,7 +8,7 @@ use super::case::Case;
 
 /// Faults that are written in Erlang only.
 const ERLANG_ONLY: &[&str] = &[
-    "asks a suspended peer",
+    "asks a peer that asks it",
     "name of no state",
     "specification",
     "plan's function",

@@ -79,11 +79,17 @@ pub fn supervisor(dice: &mut Dice, name: String, fault: Option<&'static str>) ->
     }
 }
 
-/// A server whose conversion asks another one, which is suspended in the same window or not.
+/// A server whose conversion asks another one, which is suspended in the same window or not. It is answered, unless the
+/// conversion of the other one asks it in turn.
 pub fn peers(dice: &mut Dice, name: String, fault: Option<&'static str>) -> Case {
     let processes = 1 + dice.below(5);
     let peer = |version: u32| {
-        let change = "code_change(_, N, _) -> {ok, N}.";
+        let change = match fault {
+            Some(_) => format!(
+                "code_change(_, N, _) -> {{_, _}} = gen_server:call({name}_front, what, 900), {{ok, N}}."
+            ),
+            None => "code_change(_, N, _) -> {ok, N}.".to_owned(),
+        };
         format!(
             "-module({name}_peer).\n-behaviour(gen_server).\n-vsn({version}).\n\
              -export([start/0, limit/0, init/1, handle_call/3, handle_cast/2, code_change/3]).\n\
@@ -95,6 +101,7 @@ pub fn peers(dice: &mut Dice, name: String, fault: Option<&'static str>) -> Case
         format!(
             "-module({name}).\n-behaviour(gen_server).\n-vsn({version}).\n-record(st, {{{record}}}).\n\
              -export([start/1, init/1, handle_call/3, handle_cast/2, code_change/3]).\n\
+             start(1) -> {{ok, P}} = gen_server:start({{local, {name}_front}}, ?MODULE, 1, []), P;\n\
              start(N) -> {{ok, P}} = gen_server:start(?MODULE, N, []), P.\ninit(N) -> {{ok, #st{{owner = N}}}}.\n\
              handle_call(what, _, S) -> {{reply, {answer}, S}}.\nhandle_cast(_, S) -> {{noreply, S}}.\n{change}\n"
         )
@@ -120,8 +127,8 @@ pub fn peers(dice: &mut Dice, name: String, fault: Option<&'static str>) -> Case
     let two = server(2, "owner, limit", "{2, S#st.owner, S#st.limit}", &change);
     let peer_name = format!("{name}_peer");
     let mut new = vec![(name.clone(), two)];
-    // Of a right one the peer is not a part of the upgrade.
-    if fault.is_some() {
+    // Of a right one the peer is a part of the upgrade or is not.
+    if fault.is_some() || dice.chance(50) {
         new.push((peer_name.clone(), peer(2)));
     }
     Case {
