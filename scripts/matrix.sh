@@ -42,12 +42,12 @@ for release in "$@"; do
     sh "$root/tests/agent/run.sh" --in "$release" >"$work/agent.log" 2>&1 &&
         tail -n 1 "$work/agent.log" | grep -q ', 0 failed$' || { grep -v '^ok ' "$work/agent.log"; exit 1; }
     printf 'agent: %s\n' "$(tail -n 1 "$work/agent.log")"
-    UPDO_ORACLE_ROOT=$inside cargo test --quiet --manifest-path "$root/Cargo.toml" --test beam_oracle 2>&1 |
+    UPDO_OTP_ROOT=$inside cargo test --quiet --manifest-path "$root/Cargo.toml" --test beam_oracle 2>&1 |
         grep '^test result'
-    UPDO_ORACLE_ROOT=$inside cargo test --quiet --manifest-path "$root/Cargo.toml" --test relup -- \
+    UPDO_OTP_ROOT=$inside cargo test --quiet --manifest-path "$root/Cargo.toml" --test relup -- \
         --nocapture random_scripts | grep '^systools_rc'
 
-    UPDO_COUNT=2000 UPDO_ORACLE_ROOT=$inside cargo test --quiet --manifest-path "$root/Cargo.toml" --test twin -- \
+    UPDO_COUNT=2000 UPDO_OTP_ROOT=$inside cargo test --quiet --manifest-path "$root/Cargo.toml" --test twin -- \
         --nocapture loading:: compute:: own_name:: 2>&1 | grep -oE 'twins: .*|^test result.*'
 
     room=$(mktemp -d "$inside/tmp/updo.XXXXXX")
