@@ -159,6 +159,11 @@ wrap() {
     mkdir -p "$root/opt/updo" "$root$(dirname "$root")"
     # Relative: outside it leads to the chroot, and not to this machine's own root.
     [ -L "$root$root" ] || ln -s "$(dirname "$root" | sed 's|/[^/]*|../|g')" "$root$root"
+    # By this a node counts as one of this machine, whose files need not be sent.
+    [ -e "$root/proc/self" ] || {
+        mkdir -p "$root/proc/sys/kernel/random"
+        cp /proc/sys/kernel/random/boot_id "$root/proc/sys/kernel/random/boot_id"
+    }
     for program in erl erlc escript elixir elixirc mix; do wrapper "$program" "/usr/bin/$program"; done
     # For programs that a test has made, a release with its own run-time system for instance.
     wrapper inside
