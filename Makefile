@@ -23,7 +23,7 @@ test: setup ## all tests; starts real nodes on 127.0.0.1
 demo: setup build ## upgrade a small shop under load, with every promise checked
 	@UPDO_BIN="$${UPDO_BIN:-$(abspath $(TARGET))/release/updo}" bash demo/run.sh
 
-matrix: setup build ## the same on nodes of OTP 23, 27 and 29 (needs root; makes chroots)
+matrix: setup build ## the same, and tests/upgrade, on nodes of OTP 23, 27 and 29 (needs root; makes chroots)
 	@sh scripts/setup.sh openssl
 	@bash scripts/matrix.sh
 

@@ -2,15 +2,18 @@
 # updo against other OTP releases: for each, the agent's own tests are run in it, its beams are read and compared with
 # what its own beam_lib and xref say, all of them are loaded as twins beside themselves, random scripts are translated
 # beside its systools_rc, and the demonstration's shop and the tests' applications (scripts/matrix_runs.sh,
-# scripts/matrix_releases.sh) are upgraded on nodes of it. Needs root (chroot); makes the chroots with scripts/otp.sh when
-# they are missing.
+# scripts/matrix_releases.sh) are upgraded on nodes of it. At last the tests of upgrades and roll-outs run against its nodes
+# (scripts/otp.sh test). Needs root (chroot); makes the chroots with scripts/otp.sh when they are missing.
 #
 #   scripts/matrix.sh [23|27|29]…          all three by default; UPDO_BIN chooses the binary
+#   scripts/matrix.sh --tests [23|27|29]…  the tests of upgrades and roll-outs only; needs no binary
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+only_tests=''
+[ "${1:-}" != --tests ] || { only_tests=yes && shift; }
 updo=${UPDO_BIN:-${CARGO_TARGET_DIR:-$root/target}/release/updo}
-[ -x "$updo" ] || { echo "matrix: no updo at $updo; build it with: make build" >&2; exit 1; }
+[ -n "$only_tests" ] || [ -x "$updo" ] || { echo "matrix: no updo at $updo; build it with: make build" >&2; exit 1; }
 [ $# -gt 0 ] || set -- 23 27 29
 
 work=$(mktemp -d)
@@ -34,20 +37,38 @@ epmd </dev/null >"$work/epmd.log" 2>&1 &
 pids=$!
 sleep 0.3
 
+# The snapshots are those of one release; what is by chance belongs to `make sweep`.
+tests() {
+    local program status
+    for program in upgrade rollout; do
+        status=0
+        env -u UPDO_COOKIE_FILE -u UPDO_STATE_DIR -u ERL_EPMD_PORT -u ERL_EPMD_ADDRESS \
+            RUST_TEST_THREADS="${RUST_TEST_THREADS:-4}" sh "$root/scripts/otp.sh" test "$1" --quiet --locked \
+            --manifest-path "$root/Cargo.toml" --test "$program" -- --skip snapshots:: --skip sweep:: --skip random:: >"$work/tests.log" 2>&1 </dev/null || status=$?
+        [ "$status" = 0 ] || cat "$work/tests.log"
+        printf '%s, %s\n' "$program" "$(grep '^test result' "$work/tests.log" || echo "no result: status $status")"
+        [ "$status" = 0 ] || exit 1
+    done
+}
+
 for release in "$@"; do
     echo "== OTP $release"
     sh "$root/scripts/otp.sh" build "$release" 2>&1 | tail -n 1
+    if [ -n "$only_tests" ]; then
+        tests "$release"
+        continue
+    fi
     inside=$(sh "$root/scripts/otp.sh" root "$release")
 
     sh "$root/tests/agent/run.sh" --in "$release" >"$work/agent.log" 2>&1 &&
         tail -n 1 "$work/agent.log" | grep -q ', 0 failed$' || { grep -v '^ok ' "$work/agent.log"; exit 1; }
     printf 'agent: %s\n' "$(tail -n 1 "$work/agent.log")"
-    UPDO_ORACLE_ROOT=$inside cargo test --quiet --manifest-path "$root/Cargo.toml" --test beam_oracle 2>&1 |
+    UPDO_OTP_ROOT=$inside cargo test --quiet --manifest-path "$root/Cargo.toml" --test beam_oracle 2>&1 |
         grep '^test result'
-    UPDO_ORACLE_ROOT=$inside cargo test --quiet --manifest-path "$root/Cargo.toml" --test relup -- \
+    UPDO_OTP_ROOT=$inside cargo test --quiet --manifest-path "$root/Cargo.toml" --test relup -- \
         --nocapture random_scripts | grep '^systools_rc'
 
-    UPDO_COUNT=2000 UPDO_ORACLE_ROOT=$inside cargo test --quiet --manifest-path "$root/Cargo.toml" --test twin -- \
+    UPDO_COUNT=2000 UPDO_OTP_ROOT=$inside cargo test --quiet --manifest-path "$root/Cargo.toml" --test twin -- \
         --nocapture loading:: compute:: own_name:: 2>&1 | grep -oE 'twins: .*|^test result.*'
 
     room=$(mktemp -d "$inside/tmp/updo.XXXXXX")
@@ -83,5 +104,6 @@ for release in "$@"; do
     { kill -9 "$shop" && wait "$shop"; } 2>/dev/null || true
     UPDO_BIN=$updo "$root/scripts/matrix_runs.sh" "$release"
     UPDO_BIN=$updo "$root/scripts/matrix_releases.sh" "$release"
+    tests "$release"
 done
 echo "== all as promised"

@@ -5,15 +5,22 @@
 #   scripts/otp.sh root  RELEASE              prints the folder of one
 #   scripts/otp.sh run   RELEASE PROGRAM ARG… runs a program in one
 #   scripts/otp.sh node  RELEASE NAME ARG…    becomes a node with that name: in the background, $! is its pid
+#   scripts/otp.sh test  RELEASE ARG…         cargo test ARG… against one: test 29 --test upgrade rehearsal::
+#   scripts/otp.sh with  RELEASE PROGRAM ARG… runs a program outside, for which erl, erlc, elixir… are those of one
 #   scripts/otp.sh list                       what is there
 #
 # They are made with debootstrap from the mirror that this machine's apt is set up with, below UPDO_OTP_DIR
 # ($HOME/.cache/updo/otp). That needs root, as chroot does. Nodes listen on 127.0.0.1 only; the cookie is
 # copied from UPDO_COOKIE_FILE or ~/.erlang.cookie; ERL_EPMD_PORT chooses the epmd.
+#
+# `with` and `test` need no mounts. First in PATH come wrappers that replace themselves with the program in the chroot, so
+# that a pid is that of the node. Temporary files are made in the chroot, and the path of the chroot exists inside of it as
+# a link to its own root: one path is the same file on both sides. UPDO_OTP_ROOT is that root, for tests
+# that look at files of OTP.
 set -eu
 
 cache=${UPDO_OTP_DIR:-$HOME/.cache/updo/otp}
-packages=erlang-base,erlang-crypto,erlang-ssl,erlang-public-key,erlang-asn1,erlang-tools,erlang-runtime-tools,erlang-syntax-tools
+packages=erlang-base,erlang-crypto,erlang-ssl,erlang-public-key,erlang-asn1,erlang-tools,erlang-runtime-tools,erlang-syntax-tools,erlang-xmerl,elixir
 
 fail() {
     echo "otp.sh: $*" >&2
@@ -47,9 +54,44 @@ mirror() {
     apt-get indextargets --format '$(REPO_URI)' 'Identifier: Packages' 'Origin: Debian' 'Label: Debian' | head -n 1
 }
 
+# apt may reach the mirror through a proxy of its own that the programs of a chroot do not know.
+know_proxy() {
+    proxy=
+    eval "$(apt-config shell proxy Acquire::http::Proxy)"
+    [ -z "$proxy" ] || [ "$proxy" = DIRECT ] || export http_proxy="${http_proxy:-$proxy}"
+}
+
+# Installs what a chroot that was made by an earlier version of this script lacks.
+complete() {
+    # Without it a node cannot connect to another one of `NAME@localhost`.
+    [ -e "$cache/$1/etc/hosts" ] || printf '127.0.0.1 localhost\n::1 localhost\n' >"$cache/$1/etc/hosts"
+    lacking=
+    for package in $(echo "$packages" | tr ',' ' '); do
+        [ -e "$cache/$1/var/lib/dpkg/info/$package.list" ] || lacking="$lacking $package"
+    done
+    [ -n "$lacking" ] || return 0
+    need_root "build"
+    know_proxy
+    echo "otp.sh: installing$lacking in $cache/$1" >&2
+    # shellcheck disable=SC2086 # a list of words
+    # The lists of sid are valid for a week only; debootstrap does not look at that either.
+    chroot "$cache/$1" sh -c 'apt-get -q -o Acquire::Check-Valid-Until=false update &&
+        apt-get -q install -y --no-install-recommends "$@"' sh $lacking \
+        </dev/null >"$cache/$1.log" 2>&1 || { tail -n 15 "$cache/$1.log" >&2 && fail "cannot install$lacking"; }
+    rm -rf "$cache/$1"/var/cache/apt/archives/*.deb "$cache/$1"/var/lib/apt/lists/* "$cache/$1.log"
+    has "$cache/$1" "$1"
+}
+
+# `has ROOT RELEASE`: that this is the release there.
+has() {
+    found=$(chroot "$1" erl -noinput -eval 'io:put_chars(erlang:system_info(otp_release)), halt().' </dev/null)
+    [ "$found" = "$2" ] || fail "Debian $(suite "$2") has OTP $found today, not $2"
+}
+
 build() {
     release=$1
     if [ -d "$cache/$release" ]; then
+        complete "$release"
         echo "otp.sh: OTP $release is in $cache/$release" >&2
         return
     fi
@@ -63,26 +105,21 @@ build() {
     fi
     mirror=$(mirror)
     [ -n "$mirror" ] || fail "apt names no Debian mirror on this machine"
-    # apt may reach the mirror through a proxy of its own that debootstrap does not know.
-    proxy=
-    eval "$(apt-config shell proxy Acquire::http::Proxy)"
-    [ -z "$proxy" ] || [ "$proxy" = DIRECT ] || export http_proxy="${http_proxy:-$proxy}"
-
-    case $release in 23) include=$packages ;; *) include=$packages,elixir ;; esac
+    know_proxy
     mkdir -p "$cache"
     partial=$cache/$release.partial.$$
     trap 'discard "$partial"' EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
     echo "otp.sh: making OTP $release from Debian $suite" >&2
-    if ! debootstrap --variant=minbase --include="$include" "$suite" "$partial" "$mirror" </dev/null >"$cache/$release.log" 2>&1; then
+    if ! debootstrap --variant=minbase --include="$packages" "$suite" "$partial" "$mirror" </dev/null >"$cache/$release.log" 2>&1; then
         tail -n 15 "$cache/$release.log" >&2
         fail "debootstrap failed; all it said is in $cache/$release.log"
     fi
-    found=$(chroot "$partial" erl -noinput -eval 'io:put_chars(erlang:system_info(otp_release)), halt().' </dev/null)
-    [ "$found" = "$release" ] || fail "Debian $suite has OTP $found today, not $release"
+    has "$partial" "$release"
     rm -rf "$partial"/var/cache/apt/archives/*.deb "$partial"/var/lib/apt/lists/*
     mv "$partial" "$cache/$release"
+    complete "$release"
     trap - EXIT INT TERM HUP
     rm -f "$cache/$release.log"
     echo "otp.sh: OTP $release is in $cache/$release" >&2
@@ -117,6 +154,54 @@ node() {
     HOME=$home exec chroot "$root" erl -noinput "$kind" "$name" -kernel inet_dist_use_interface '{127,0,0,1}' "$@"
 }
 
+# Makes the wrappers of a chroot, in $root/opt/updo, and the link that gives its paths their meaning inside.
+wrap() {
+    mkdir -p "$root/opt/updo" "$root$(dirname "$root")"
+    # Relative: outside it leads to the chroot, and not to this machine's own root.
+    [ -L "$root$root" ] || ln -s "$(dirname "$root" | sed 's|/[^/]*|../|g')" "$root$root"
+    # By this a node counts as one of this machine, whose files need not be sent.
+    [ -e "$root/proc/self" ] || {
+        mkdir -p "$root/proc/sys/kernel/random"
+        cp /proc/sys/kernel/random/boot_id "$root/proc/sys/kernel/random/boot_id"
+    }
+    for program in erl erlc escript elixir elixirc mix; do wrapper "$program" "/usr/bin/$program"; done
+    # For programs that a test has made, a release with its own run-time system for instance.
+    wrapper inside
+}
+
+# `wrapper NAME [PROGRAM]`: renamed when complete, for there may be others that use it now.
+wrapper() {
+    cat >"$root/opt/updo/$1.$$" <<EOF
+#!/bin/sh
+# Made by updo's scripts/otp.sh: $1 of the chroot in which this lies, in the same folder, under the same pid.
+PATH=/usr/sbin:/usr/bin:/sbin:/bin exec chroot '$root' /bin/sh -c 'cd "\$0" 2>/dev/null; exec "\$@"' "\$PWD" ${2:-} "\$@"
+EOF
+    chmod 755 "$root/opt/updo/$1.$$"
+    mv -f "$root/opt/updo/$1.$$" "$root/opt/updo/$1"
+}
+
+# `with RELEASE PROGRAM ARG…`
+with() {
+    release=$1
+    root=$(made "$release")
+    shift
+    need_root with
+    wrap
+    project=$(cd "$(dirname "$0")/.." && pwd)
+    # What tests read in programs of OTP: sources of fixtures, and of the agent.
+    mkdir -p "$root$project"
+    for folder in benches demo plans src tests; do cp -au --remove-destination "$project/$folder" "$root$project"; done
+    room=$(mktemp -d "$root/tmp/updo.XXXXXX")
+    # The other way round: where a program inside says that its folder is.
+    ln -sT "$room" "/tmp/${room##*/}"
+    trap 'rm -rf "$room" "/tmp/${room##*/}"' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+    status=0
+    PATH=$root/opt/updo:$PATH TMPDIR=$room UPDO_OTP_ROOT=$root "$@" || status=$?
+    exit "$status"
+}
+
 [ $# -gt 0 ] || set -- help
 command=$1
 shift
@@ -140,8 +225,18 @@ node)
     [ $# -ge 2 ] || fail "node RELEASE NAME ARG…"
     node "$@"
     ;;
+with)
+    [ $# -ge 2 ] || fail "with RELEASE PROGRAM ARG…"
+    with "$@"
+    ;;
+test)
+    [ $# -ge 1 ] || fail "test RELEASE ARG…"
+    release=$1
+    shift
+    with "$release" "${CARGO:-cargo}" test "$@"
+    ;;
 list)
     for release in 23 27 29; do [ ! -d "$cache/$release" ] || echo "$release $cache/$release"; done
     ;;
-*) sed -n '2,12s/^# \{0,1\}//p' "$0" ;;
+*) sed -n '2,20s/^# \{0,1\}//p' "$0" ;;
 esac

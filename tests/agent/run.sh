@@ -15,7 +15,7 @@ if [ "${1:-}" = --in ]; then
     mkdir -p "$room/tests" "$room/src/node" "$room/src/facts/node"
     cp -r "$here" "$room/tests"
     cp -r "$here/../../src/node/agent" "$room/src/node"
-    cp "$here/../../src/facts/node"/*.erlexpr "$room/src/facts/node"
+    cp "$here/../../src/facts/node"/*.erlexpr "$here/../../src/facts/node"/*.regex "$room/src/facts/node"
     sh "$here/../../scripts/otp.sh" run "$2" env HOME=/tmp sh "/tmp/$(basename "$room")/tests/agent/run.sh" --short
     exit
 fi

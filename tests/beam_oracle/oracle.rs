@@ -44,7 +44,7 @@ pub fn answers() -> &'static Answers {
 
 /// The root of another system whose OTP is asked instead of this one's (`scripts/otp.sh root RELEASE`).
 pub fn other_root() -> Option<PathBuf> {
-    std::env::var_os("UPDO_ORACLE_ROOT").map(PathBuf::from)
+    std::env::var_os("UPDO_OTP_ROOT").map(PathBuf::from)
 }
 
 /// The systems beside this one whose OTP can be asked (`scripts/otp.sh`), as far as `chroot` is allowed.

@@ -51,7 +51,12 @@ fn files_with_relative_names_are_compared() {
          ok = code:ensure_modules_loaded([fx_plain, fx_srv])"
     ));
     let loaded = world.node.eval_text("code:which(fx_plain)");
-    assert!(!loaded.starts_with("\"/"), "{loaded}");
+    if loaded.starts_with("\"/") {
+        let release = "list_to_integer(erlang:system_info(otp_release)) > 25";
+        assert_eq!(world.node.eval_text(release), "true", "{loaded}");
+        println!("not tried: this release of OTP has no relative names: {loaded}");
+        return;
+    }
     assert!(names(&world.look()).is_empty());
     world.replace(&["fx_plain"]);
     let upgrade = world.look();

@@ -1,4 +1,4 @@
-//! A real `erl` that answers questions about `systools` (see `oracle.erl` beside this file); with `UPDO_ORACLE_ROOT` the
+//! A real `erl` that answers questions about `systools` (see `oracle.erl` beside this file); with `UPDO_OTP_ROOT` the
 //! one of another OTP in that folder, which needs root (`scripts/matrix.sh`).
 
 use std::process::Command;
@@ -19,7 +19,7 @@ pub struct Oracle(Callback);
 impl Oracle {
     pub fn start() -> Self {
         // Another OTP in a folder of its own sees its own files only: for questions that need none.
-        let other = std::env::var("UPDO_ORACLE_ROOT").ok();
+        let other = std::env::var("UPDO_OTP_ROOT").ok();
         let (mut erl, source) = match &other {
             None => (Command::new("erl"), SOURCE.to_owned()),
             Some(root) => {

@@ -180,7 +180,7 @@ pub fn places(mode: Mode, script: &Term) -> BTreeMap<Module, usize> {
 /// characters as numbers, or a binary of UTF-8 as if it were Latin-1; ours never do, and may therefore break lines
 /// elsewhere.
 fn same_text(ours: &str, theirs: &str, context: &str) {
-    if std::env::var_os("UPDO_ORACLE_ROOT").is_some() {
+    if std::env::var_os("UPDO_OTP_ROOT").is_some() {
         return; // releases differ in how they show a term: the order of maps, quoted keywords
     }
     // The one text that shows any term with `~p`.

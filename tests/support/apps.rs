@@ -1,5 +1,5 @@
-//! The applications that tests upgrade: compiled once, kept in cargo's folder for tests under a name that
-//! follows from their sources, and deployed on nodes of their own.
+//! The applications that tests upgrade: compiled once, kept under a name that follows
+//! from their sources, and deployed on nodes of their own.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -239,11 +239,17 @@ fn erlang(name: &str, sources: &[PathBuf], flags: &[&str], app: Option<(&Path, &
     built(name, &read, flags, |ebin| {
         let mut erlc = Command::new("erlc");
         succeed(
-            erlc.args(["-Wall", "-Werror", "+debug_info"])
-                .args(flags)
-                .arg("-o")
-                .arg(ebin)
-                .args(sources),
+            // OTP 29 warns of every `catch`; loops of older programs have them, and so do the fixtures.
+            erlc.args([
+                "-Wall",
+                "-Werror",
+                "+nowarn_deprecated_catch",
+                "+debug_info",
+            ])
+            .args(flags)
+            .arg("-o")
+            .arg(ebin)
+            .args(sources),
         );
         if let Some((file, name)) = app {
             fs::copy(file, ebin.join(name)).expect("the .app file can be copied");
@@ -262,13 +268,13 @@ fn built(name: &str, sources: &[PathBuf], flags: &[&str], build: impl Fn(&Path))
             .expect("a source can be read")
             .hash(&mut hasher);
     }
-    let apps = Path::new(env!("CARGO_TARGET_TMPDIR")).join("apps");
+    let apps = super::kept().join("apps");
     let whole = apps.join(format!("{name}-{:016x}", hasher.finish()));
     let ebin = whole.join("ebin");
     if ebin.exists() {
         return ebin;
     }
-    fs::create_dir_all(&apps).expect("cargo's folder for tests can be written");
+    fs::create_dir_all(&apps).expect("the folder of tests can be written");
     let beside = tempfile::tempdir_in(&apps).expect("a temporary folder");
     let place = beside.path().join("new");
     fs::create_dir_all(place.join("ebin")).expect("a folder");

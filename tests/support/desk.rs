@@ -143,7 +143,7 @@ impl Drop for Desk {
 
 /// Compiled agents of all tests.
 fn shared_agents() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("agents")
+    super::kept().join("agents")
 }
 
 /// Copies what is there and not yet here, each file at once.

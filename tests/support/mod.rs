@@ -162,6 +162,23 @@ impl Epmd {
     }
 }
 
+/// The root of the system whose OTP and Elixir these tests run against, when `scripts/otp.sh test` runs them.
+pub fn other_root() -> Option<PathBuf> {
+    std::env::var_os("UPDO_OTP_ROOT").map(PathBuf::from)
+}
+
+/// Where a file lies whose path a program of OTP gives.
+pub fn outside(path: &str) -> PathBuf {
+    let other = other_root().map(|root| root.join(path.trim_start_matches('/')));
+    other.unwrap_or_else(|| PathBuf::from(path))
+}
+
+/// Where tests keep what they have compiled: cargo's folder for them, or one of the other system.
+pub fn kept() -> PathBuf {
+    let other = other_root().map(|root| root.join("var/cache/updo"));
+    other.unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")))
+}
+
 /// A port that nothing listens on at this moment.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
@@ -433,7 +450,12 @@ impl TestNode {
 fn command_line(options: &Options, name: &str) -> Vec<String> {
     if let Some(release) = &options.release {
         let script = release.join("bin/ferry").display().to_string();
-        return vec![script, "start".to_owned()];
+        let mut command = vec![script, "start".to_owned()];
+        if other_root().is_some() {
+            // Its run-time system needs the libraries of that system.
+            command.insert(0, "inside".to_owned());
+        }
+        return command;
     }
     let style = if options.long || options.ipv6 {
         "name"

@@ -22,7 +22,7 @@ pub fn setting(name: &str, usual: u64) -> u64 {
 
 /// The root of another system, if one is asked for.
 pub fn root() -> Option<PathBuf> {
-    std::env::var_os("UPDO_ORACLE_ROOT").map(PathBuf::from)
+    std::env::var_os("UPDO_OTP_ROOT").map(PathBuf::from)
 }
 
 /// Where OTP and Elixir are, as their Erlang sees it, and which release it is.

@@ -377,9 +377,9 @@ tried(State, #{kind := Kind, twin := Twin, vsn := Vsn, extra := Extra, module :=
             case unswitched(Stack, What) of
                 true -> unswitched;
                 false ->
-                    At = case What of
-                        #{by := {By, _, Mod}} -> place(Stack, By, Mod);
-                        _ -> place(Stack, Twin, M)
+                    At = case {What, no_operator(Reason, Stack)} of
+                        {#{by := {By, _, Mod}}, Frames} -> place(Frames, By, Mod);
+                        {_, Frames} -> place(Frames, Twin, M)
                     end,
                     Why = {Class, unvalued(Reason), At},
                     {failed, Why, shape(State)}
@@ -406,8 +406,10 @@ check_holds(Fun, Old, New) ->
         Other -> {returns, shape(Other)}
     catch
         Class:Reason:Stack ->
-            Place = case Stack of
-                [{erl_eval, _, _, _} | _] -> unknown; _ -> place(Stack, none, none) end,
+            Place = case no_operator(Reason, Stack) of
+                [{erl_eval, _, _, _} | _] -> unknown;
+                Frames -> place(Frames, none, none)
+            end,
             {Class, unvalued(Reason), Place}
     end.
 

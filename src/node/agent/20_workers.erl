@@ -230,8 +230,8 @@ Class =:= throw -> raised(Class, Reason, Stack);
 why(Other) -> text(no_args(Other)).
 
 raised(Class, Reason, Stack) ->
-    Ours = [setelement(1, F, own_name(M)) || {M, _, _, _} = F <- Stack, not code:is_sticky(M),
-                                             not is_agent(M)],
+    Ours = [setelement(1, F, own_name(M)) || {M, _, _, _} = F <- no_operator(Reason, Stack),
+                                             not code:is_sticky(M), not is_agent(M)],
     Where = case {Ours, Stack} of
         {[], []} -> [];
         {[], [F | _]} -> [" in ", frame(F)];
@@ -239,6 +239,10 @@ raised(Class, Reason, Stack) ->
             [" in ", frame(F) | [["\ncalled by ", frame(C)] || C <- lists:sublist(Callers, 5)]]
     end,
     text_of("~w:~tP~ts", [Class, no_args(Reason), 30, Where]).
+
+%% Later releases put a frame of the operator before that of the function that calculates.
+no_operator(badarith, [{erlang, _, _, _} | [_ | _] = Stack]) -> Stack;
+no_operator(_, Stack) -> Stack.
 
 is_agent(M) -> lists:prefix("updo_agent", atom_to_list(M)).
 

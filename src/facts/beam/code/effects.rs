@@ -4,7 +4,7 @@
 //! every other call is looked up in a table of OTP's and Elixir's interfaces (`known.rs`). The answer is an upper
 //! bound: what is on no path that really runs counts as well, and a `fun m:f/1` as a call. What cannot be followed (a fun
 //! that is handed in, also to a library function that calls it, a module that is not given) is [`Doing::Unknown`],
-//! never taken for harmless.
+//! never taken for harmless. Elixir's `map.field` is a field, although the code of it can call a module as well.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -19,6 +19,7 @@ use crate::facts::beam::registers::{RegisterValue, Registers};
 use crate::name::{FunctionArity, Mfa, Module};
 
 pub use super::doing::Doing;
+use super::fields::Fields;
 use super::known::{calls_a_fun, known};
 use super::{Evidence, Function};
 
@@ -106,11 +107,13 @@ impl Bodies {
         let mut instruction = BeamInstruction::default();
         let (mut here, mut line, mut entered) = (None, None, false);
         let mut myself = false;
-        loop {
+        // Calls that may be a field of a map: where each is noted.
+        let (mut fields, mut fieldlike) = (Fields::default(), Vec::new());
+        let whole = loop {
             match walk.step(&mut instruction) {
                 ReadStep::Instruction => {}
-                ReadStep::End => return Some(true),
-                ReadStep::Unknown => return Some(false),
+                ReadStep::End => break true,
+                ReadStep::Unknown => break false,
             }
             match instruction.opcode {
                 op::FUNC_INFO => {
@@ -181,6 +184,15 @@ impl Bodies {
                 }
                 _ => None,
             };
+            if matches!(instruction.opcode, op::APPLY | op::APPLY_LAST)
+                && instruction.number(0) == Some(0)
+                && let (Some(function), RegisterValue::Atom(name)) = (&here, registers.x(1))
+                && let Some(body) = self.bodies.get(function)
+            {
+                fields.call(*name, fieldlike.len());
+                fieldlike.push((function.clone(), body.does.len()));
+            }
+            fields.step(&instruction, &atoms);
             registers.step(&instruction);
             let Some(body) = here.as_ref().and_then(|f| self.bodies.get_mut(f)) else {
                 continue;
@@ -251,7 +263,15 @@ impl Bodies {
                 }
                 _ => {}
             }
+        };
+        // From the back, so that the places of the others stay what they are.
+        for number in fields.finish().0.into_iter().rev() {
+            let (function, at) = &fieldlike[number];
+            if let Some(body) = self.bodies.get_mut(function) {
+                body.does.remove(*at);
+            }
         }
+        Some(whole)
     }
 }
 

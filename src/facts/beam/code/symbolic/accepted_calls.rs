@@ -122,6 +122,18 @@ impl Acceptance {
                     _ => unknown,
                 }
             }
+            // What `map.field` comes to without the field; it raises what this answers.
+            ("elixir_erl_pass", "no_parens_remote", [map, key])
+                if map.is_map() == Some(true) || map.tuple().is_some() =>
+            {
+                match key.term() {
+                    Some(key) if matches!(map.get(&key), Ok(None)) => {
+                        self.lacking(way, map, &key, None, outcome);
+                        None
+                    }
+                    _ => unknown,
+                }
+            }
             ("maps", "is_key", [key, map]) | ("Elixir.Map", "has_key?", [map, key]) => {
                 let found = key.term().map(|key| map.get(&key));
                 match (found, map.is_map()) {
