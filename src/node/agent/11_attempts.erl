@@ -239,8 +239,8 @@ budget_left() ->
         _ -> infinity
     end.
 
-%% What the plan has given as `budget` limits the whole time until the switch, too: whatever takes it
-%% up, the window is called off as long as nothing is switched. ms that are left.
+%% What the plan has given as `budget` limits the whole time until the switch, too: whatever takes
+%% it up, the window is called off as long as nothing is switched. ms that are left.
 pause_left() ->
     case {job(pause, infinity), get(log)} of
         {Ms, #{t0 := T0, switching := [], on_load := [], way := there}}

@@ -23,7 +23,8 @@ collect(_, _, _, 0, Dead, Slow, Failed, _) -> {Dead, Slow, Failed};
 collect(Ref, Id, Op, N, Dead, Slow, Failed, {Done, Total}) ->
     GMon = get(gmon),
     receive
-        {done, Ref, D, S} -> collect(Ref, Id, Op, N - 1, Dead + D, S ++ Slow, Failed, {Done, Total});
+        {done, Ref, D, S} ->
+            collect(Ref, Id, Op, N - 1, Dead + D, S ++ Slow, Failed, {Done, Total});
         {failed, Ref, Pid, Why} ->
             lists:foreach(fun(W) -> W ! {stop, Ref} end, get(workers)),
             collect(Ref, Id, Op, N, Dead, Slow, Failed ++ [{Pid, Why}], {Done, Total});
