@@ -37,7 +37,7 @@ use crate::facts::compare::{self, NewCode, OldBeamSources};
 use crate::facts::node::node_facts::{self};
 use crate::name::NodeName;
 use crate::node::{Connect, Cookie, Session, agent};
-use crate::plan::load::{Unsaved, absolute, load_over};
+use crate::plan::load::{Unsaved, absolute, load_over, plan_of_nodes};
 use crate::plan::{CodeFrom, CookieFrom, Plan, Rollout};
 use crate::report::header;
 use crate::report::json;
@@ -48,7 +48,6 @@ use crate::script::insert;
 use crate::state::beams::Store;
 use crate::state::file_cache::Seen;
 use crate::state::runs::RunRecords;
-use crate::term::Term;
 
 /// How often a locked node is asked again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
@@ -560,30 +559,4 @@ pub(crate) fn run_id(records: &RunRecords) -> String {
         }
     }
     name
-}
-
-/// The plan that a node name stands for, or several with commas between them, where there is no such file: what lies on
-/// the node's disk is the new code.
-fn plan_of_nodes(path: &Path) -> Option<String> {
-    let names = path.to_str()?;
-    let is_node = |name: &str| {
-        name.split_once('@')
-            .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'))
-            && !name.contains('/')
-    };
-    if path.exists() || !names.split(',').all(is_node) {
-        return None;
-    }
-    let nodes: Vec<String> = names
-        .split(',')
-        .map(|name| Term::atom(name).to_string())
-        .collect();
-    let title = Term::string(&format!(
-        "What differs on {}",
-        nodes.join(", ").replace('\'', "")
-    ));
-    Some(format!(
-        "plan {title}.\ntarget nodes #{{nodes => [{}]}}.\ncode on_disk.\n",
-        nodes.join(", ")
-    ))
 }

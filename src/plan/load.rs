@@ -13,6 +13,7 @@ use super::{Plan, resolve};
 use crate::diag::{Code, Diagnostic, SourceMap, Span};
 use crate::syntax::ast::{Expr, Statement, StatementKind};
 use crate::syntax::parse_plan;
+use crate::term::Term;
 
 /// The largest plan file that is read.
 const MAX_BYTES: u64 = 16 << 20;
@@ -61,6 +62,32 @@ pub fn load_text(path: &Path, text: &str, sets: &BTreeMap<String, String>) -> Lo
     reader.files.push((path.to_owned(), None));
     reader.statements(path, text.to_owned(), 0, &mut Vec::new());
     finish(reader, path, sets)
+}
+
+/// The plan that a node name stands for, or several with commas between them, where there is no such file: what lies on
+/// the node's disk is the new code.
+pub fn plan_of_nodes(path: &Path) -> Option<String> {
+    let names = path.to_str()?;
+    let is_node = |name: &str| {
+        name.split_once('@')
+            .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'))
+            && !name.contains('/')
+    };
+    if path.exists() || !names.split(',').all(is_node) {
+        return None;
+    }
+    let nodes: Vec<String> = names
+        .split(',')
+        .map(|name| Term::atom(name).to_string())
+        .collect();
+    let title = Term::string(&format!(
+        "What differs on {}",
+        nodes.join(", ").replace('\'', "")
+    ));
+    Some(format!(
+        "plan {title}.\ntarget nodes #{{nodes => [{}]}}.\ncode on_disk.\n",
+        nodes.join(", ")
+    ))
 }
 
 /// The file of a plan from the root, without links; as it was given when it is not there.

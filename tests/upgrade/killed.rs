@@ -10,14 +10,19 @@ use crate::support::desk::Desk;
 /// Waits until the agent, left alone, is through. It keeps its result for a client to fetch; that holds no lock.
 /// Without an agent, waits until none is being brought to life any more.
 pub fn await_alone(node: &TestNode) {
-    let until = Instant::now() + Duration::from_secs(10);
+    // Compiling the agent has low priority for 15 seconds.
+    let until = Instant::now() + Duration::from_secs(40);
     loop {
         // In this order: a call that has ended has brought the agent to life or never will.
         let calls = node.eval_text("witness:calls()");
         match (calls.as_str(), node.eval_text("witness:lock()").as_str()) {
             ("0", "free") => return,
             ("0", "kept") => break,
-            _ => assert!(Instant::now() < until, "the agent does not come to an end"),
+            _ => assert!(
+                Instant::now() < until,
+                "the agent does not come to an end: {calls} calls, its processes: {}",
+                node.eval_text("[{P, process_info(P, [current_stacktrace, messages, monitored_by]), [D || D = {K, _} <- element(2, process_info(P, dictionary)), lists:member(K, [watchers, phase, updo_info])]} || G <- [whereis(updo_run)], is_pid(G), P <- [G | [M || {process, M} <- element(2, process_info(G, monitors)), is_pid(M), node(M) =:= node()]]]")
+            ),
         }
         std::thread::sleep(Duration::from_millis(20));
     }

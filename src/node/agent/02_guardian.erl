@@ -73,7 +73,8 @@ guardian(#{exec := Exec, exec_mon := ExecMon, phase := Phase, watchers := Ws, lo
             guardian(G);
         updo_survey when Phase =:= idle ->
             Exec ! updo_survey,
-            guardian(G);
+            %% The one that asked before the executor was idle may have gone since.
+            guardian(settle_if_unwatched(G));
         updo_settle when Phase =:= idle ->
             Exec ! updo_settle,
             guardian(G#{phase := settling, seen => true});
