@@ -184,7 +184,7 @@ fn with_a_target_the_plan_meets_the_node() {
     desk.write("typo.updo", "exclude shop_prcie because \"x\".\n");
     check(&["typo.updo"])
         .exits(1)
-        .says(&["E202", "did you mean `shop_price`?", "has 2 errors on"]);
+        .says(&["E202", "did you mean `shop_price`?", "has 1 error on"]);
     let ran = check(&["--json", "typo.updo"]).exits(1);
     let found = ran.json();
     let reported = found

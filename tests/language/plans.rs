@@ -322,6 +322,7 @@ fn every_plan_opens_with_three_lines_and_is_used_here() {
             || [
                 include_str!("../upgrade/insert.rs"),
                 include_str!("../upgrade/libraries.rs"),
+                include_str!("../upgrade/own_windows.rs"),
             ]
             .iter()
             .any(|test| test.contains(&format!("plans/{name}.updo")));
