@@ -16,17 +16,18 @@ use crate::script::lower::{Script, running};
 use crate::state::rehearsals::{Figures, ModuleFigures};
 
 /// What a window takes without any process: births are watched, the schedulers of the node meet.
-const WINDOW: Duration = Duration::from_millis(5);
+const WINDOW: Duration = Duration::from_micros(4_500);
 
 /// What each module adds that is switched in it.
-const SWITCHED: Duration = Duration::from_micros(300);
+const SWITCHED: Duration = Duration::from_micros(100);
 
-/// How often each process is asked for something: to suspend, to resume.
-const SUSPENDED: f64 = 2.0;
+/// To suspend a process and to resume it, in times of what it takes to ask it in a rehearsal: a message each, where that
+/// sends two (a fun that gives back the state, and an empty change of debug options).
+const SUSPENDED: f64 = 1.2;
 
-/// What it is to compute a state before the switch, or to convert one or install it behind, in times of what it takes to
-/// ask for something: a larger fun is copied to each process and evaluated there.
-const CONVERSION: f64 = 2.0;
+/// To compute a state before the switch, or to convert one or install it behind: a larger fun is copied to each process
+/// and evaluated there, and no second message is needed.
+const CONVERSION: f64 = 1.0;
 
 /// What each scheduler after the first adds: conversions that run at the same time share memory and its collection.
 const SECOND: f64 = 0.7;

@@ -281,7 +281,7 @@ send({convert, M, Mod, Fun, Save, Handler, DeadPid}, From, P) ->
 %% A process that something else has resumed would go on from another state than the one converted.
 send({precompute, {Kind, _, _, _, _} = How, Pass, Bounds, First, Limit, DeadPid}, From, P) ->
     IsFirst = is_map_key(P, First),
-    case IsFirst andalso in_suspend_loop(P, 5) =:= false of
+    case IsFirst andalso runs_again(P, 5) of
         true -> tell(From, {error, {unknown_system_msg, precompute}});
         false ->
             Ms = case IsFirst of true -> Limit; false -> none end,
