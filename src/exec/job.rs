@@ -73,7 +73,7 @@ pub struct Terms<'a> {
 }
 
 /// The whole job; `per_step` are the ways back through its windows ([`rollback_steps::per_step`]), `in_window` the modules
-/// whose conversions leave nothing that an undo would have to revert ([`waiting::act_in_their_window`]).
+/// whose conversions leave nothing that an undo would have to revert ([`crate::script::waiting::act_in_their_window`]).
 pub fn job(
     terms: &Terms<'_>,
     changes: &ChangeSet,

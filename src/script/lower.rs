@@ -2,7 +2,7 @@
 //!
 //! A window is what lies between suspending and resuming. A single one (the default): all servers concerned are
 //! suspended (callers first), *all* modules are switched at one instant, states are converted (as the
-//! application boots: [`super::boot`]), all are resumed (dependencies first). A cycle costs nothing, no
+//! application boots: module `boot`), all are resumed (dependencies first). A cycle costs nothing, no
 //! process ever sees a mix, and going back is exact, because no process has run in between. Modules that go are
 //! deleted last of all, when all run the new code and none needs them any more. Several (`minimal`): the same for
 //! each set of modules that must change together, one after the other; `own`: for each set that the plan names. `otp`: what `systools_rc` makes of the same

@@ -119,8 +119,8 @@ in_suspend_loop(P, N) ->
         _ -> false
     end.
 
-%% Whether one that has confirmed its suspension runs. It confirms it (in gen:reply/2) before it is in
-%% the loop of the suspended.
+%% Whether one that has confirmed its suspension runs. It confirms it (in gen:reply/2) before it is
+%% in the loop of the suspended.
 runs_again(P, N) ->
     case in_suspend_loop(P, 5) of
         false when N > 0 -> receive after 1 -> runs_again(P, N - 1) end;
