@@ -3,10 +3,11 @@
 //! First table: K servers get 5,000 calls a second; the worst call while all states are rehearsed, beside the worst call in
 //! as long a time without, in turns: the first time, in which the node compiles the agent, and the medians of further
 //! times. Second table: upgrades of several sizes, each rehearsed and run, predicted pause beside the
-//! measured one. Prints tables; judges nothing.
+//! measured one; and in turns the same with the conversions behind the switch: what computing them before costs the
+//! window. Prints tables; judges nothing.
 //!
 //! `make bench rehearse`, or `cargo bench --bench rehearse -- K…` for some numbers of servers of the first table only,
-//! `-- pauses` for the second.
+//! `-- pauses K…` for the second.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -31,7 +32,7 @@ const SERVERS: [usize; 2] = [10_000, 100_000];
 /// Servers and changed modules of the second.
 const UPGRADES: [(usize, usize); 5] = [(100, 2), (400, 5), (2_000, 2), (2_000, 20), (10_000, 2)];
 /// How often each of these is done.
-const ROUNDS: usize = 2;
+const ROUNDS: usize = 3;
 /// How often states are rehearsed for the first table, after the first time.
 const COST_ROUNDS: usize = 5;
 
@@ -53,8 +54,8 @@ fn main() {
             cost(&code, count);
         }
     }
-    if wanted.is_empty() {
-        predictions(&code);
+    if pauses_only || wanted.is_empty() {
+        predictions(&code, &wanted);
     }
 }
 
@@ -168,38 +169,70 @@ fn line(servers: usize, agent: &str, without: (f64, f64), with: (f64, f64), took
     );
 }
 
-fn predictions(code: &Code) {
-    println!("\nthe pause, ms");
+/// Predicted, if that is asked for, and measured.
+fn window(code: &Code, servers: usize, modules: usize, ahead: bool) -> (Duration, Duration) {
+    let folder = code.deployed();
+    let node = node(code, folder.path(), servers, modules);
+    let mut engine = code.engine(&node, folder.path(), "soak 0s.");
+    engine.settings.convert_after_switch = !ahead;
+    let (connection, mut upgrade) = prepared(&engine, &node);
+    let usual = limits(&engine.plan.rehearse);
+    let done = connection
+        .rehearse(&upgrade, usual, &Interrupt::default(), &mut |_, _, _| ())
+        .expect("a rehearsal");
+    let predicted = done.pause.expect("a prediction").whole;
+    // As `updo run` does: what is rehearsed is not tried again in the window.
+    upgrade.rehearsed(&done);
+    let outcome = connection.run(&upgrade, &mut |_| ());
+    assert_eq!(outcome.state, NodeState::New, "{:?}", outcome.errors);
+    (predicted, outcome.suspended.expect("a time"))
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
+
+fn predictions(code: &Code, wanted: &[usize]) {
+    println!("\nthe pause, ms; behind: with the conversions behind the switch, as OTP has them");
     println!(
-        "{:>8} {:>8} {:>10} {:>10} {:>7}",
-        "servers", "modules", "predicted", "measured", "ratio"
+        "{:>8} {:>8} {:>10} {:>10} {:>7} {:>10} {:>7}",
+        "servers", "modules", "predicted", "measured", "ratio", "behind", "costs"
     );
     let (mut near, mut all) = (0, 0);
     for (servers, modules) in UPGRADES {
+        if !wanted.is_empty() && !wanted.contains(&servers) {
+            continue;
+        }
+        let (mut ahead, mut behind) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            let folder = code.deployed();
-            let node = node(code, folder.path(), servers, modules);
-            let engine = code.engine(&node, folder.path(), "soak 0s.");
-            let (connection, mut upgrade) = prepared(&engine, &node);
-            let usual = limits(&engine.plan.rehearse);
-            let done = connection
-                .rehearse(&upgrade, usual, &Interrupt::default(), &mut |_, _, _| ())
-                .expect("a rehearsal");
-            let predicted = done.pause.expect("a prediction").whole;
-            // As `updo run` does: what is rehearsed is not tried again in the window.
-            upgrade.rehearsed(&done);
-            let outcome = connection.run(&upgrade, &mut |_| ());
-            assert_eq!(outcome.state, NodeState::New, "{:?}", outcome.errors);
-            let measured = outcome.suspended.expect("a time");
+            let (predicted, measured) = window(code, servers, modules, true);
+            let (_, without) = window(code, servers, modules, false);
             let ratio = predicted.as_secs_f64() / measured.as_secs_f64();
             all += 1;
             near += usize::from((0.5..=1.5).contains(&ratio));
             println!(
-                "{servers:>8} {modules:>8} {:>10.1} {:>10.1} {ratio:>7.2}",
-                predicted.as_secs_f64() * 1000.0,
-                measured.as_secs_f64() * 1000.0,
+                "{servers:>8} {modules:>8} {:>10.1} {:>10.1} {ratio:>7.2} {:>10.1}",
+                millis(predicted),
+                millis(measured),
+                millis(without),
             );
+            ahead.push(measured);
+            behind.push(without);
         }
+        let (ahead, behind) = (middle(ahead), middle(behind));
+        println!(
+            "{servers:>8} {modules:>8} {:>10} {:>10.1} {:>7} {:>10.1} {:>7.2}   medians",
+            "",
+            millis(ahead),
+            "",
+            millis(behind),
+            ahead.as_secs_f64() / behind.as_secs_f64()
+        );
     }
     println!("{near} of {all} within 50 % of what was measured");
+}
+
+fn middle(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
 }
