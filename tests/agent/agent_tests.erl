@@ -905,14 +905,13 @@ interpreted_fails() -> interpreted(fun() -> fails_one_of_50(), busy_aborts(), ha
 interpreted_kill() -> interpreted(fun() -> kill_all_over(executor, fun(V) -> server(t_ik, V) end, [new, old], exact, [0, 10]) end).
 
 %% Between what the log says of the outcome and the event that reports it there is nothing: a client
-%% that waits for that receives it.
+%% that waits for that receives it. Not interpreted: of 39 executors of erl_eval killed at their end one after the other,
+%% one takes the VM of OTP 25.2.3 along on a loaded machine (a segmentation fault, in a third of such runs).
 killed_at_the_end() ->
-    interpreted(fun() ->
-        {V1, V2} = {server(t_ke, 1), server(t_ke, 2)},
-        [kill_at(10, Delay, executor, t_ke, V1, V2, exact, [new]) || Delay <- lists:seq(0, 30, 2)],
-        %% Killed as soon as it has reported the end, and asked to settle in the same instant.
-        [kill_at(11, Delay, executor, t_ke, V1, V2, exact, [new]) || Delay <- [0, 0, 0, 0, 1, 1, 2, 2]]
-    end).
+    {V1, V2} = {server(t_ke, 1), server(t_ke, 2)},
+    [kill_at(10, Delay, executor, t_ke, V1, V2, exact, [new]) || Delay <- lists:seq(0, 30, 2)],
+    %% Killed as soon as it has reported the end, and asked to settle in the same instant.
+    [kill_at(11, Delay, executor, t_ke, V1, V2, exact, [new]) || Delay <- [0, 0, 0, 0, 1, 1, 2, 2]].
 
 locked_interpreted() ->
     clean(),
