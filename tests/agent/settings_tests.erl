@@ -6,7 +6,7 @@
 -import(agent_tests, [compile/1, load/1, module/2, job/3, window/2, killing/5, server/2, plain/2, start/2, ask/1, clean/0, boot_fast/1,
                       settle_until_gone/0, flush/0, suspended/0, interpreted/1, upgrade/1, wait/2]).
 
-tests() -> [settings_new, settings_old, settings_refused, settings_executor_killed, settings_guardian_killed, settings_interpreted_killed].
+tests() -> [settings_new, settings_old, settings_refused, settings_executor_killed, settings_guardian_killed].
 
 lib(V) ->
     filename:join([os:getenv("TMPDIR", "/tmp"), "updo-" ++ os:getpid(), "t_lib-" ++ V, "ebin"]).
