@@ -181,7 +181,7 @@ impl Engine {
             && plan_of_nodes(&self.plan.path).is_some()
         {
             let title =
-                format!("`{named}` stands in place of a plan, and the target is `{wanted}`");
+                format!("`{named}` is given in place of a plan, and the target is `{wanted}`");
             let help = "name the node once: without --target, and without UPDO_TARGET";
             return Err(Box::new(Diagnostic::new(Code::E211, title).help(help)));
         }

@@ -64,8 +64,8 @@ pub fn load_text(path: &Path, text: &str, sets: &BTreeMap<String, String>) -> Lo
     finish(reader, path, sets)
 }
 
-/// The plan that a node name stands for, or several with commas between them, where there is no such file: what lies on
-/// the node's disk is the new code.
+/// The plan of a node, or of several with commas between them, that is named in place of a file: what lies on the node's
+/// disk is the new code. `None` where there is such a file, or where it is no name of a node.
 pub fn plan_of_nodes(path: &Path) -> Option<String> {
     let names = path.to_str()?;
     let is_node = |name: &str| {

@@ -5,17 +5,12 @@
 //! the last seconds before it was read is not remembered, because a second change could hide in the same second.
 //! Losing the whole of it costs one slower look, nothing else: what cannot be read is taken for empty.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "what is remembered of a node is a file of the state folder"
-)]
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::beams::hex;
+use super::node_file;
 use crate::name::{Md5, Module, NodeName};
-use crate::term::{Term, etf};
+use crate::term::Term;
 
 /// The largest file that is read back, in bytes.
 const MAX_FILE: u64 = 64 << 20;
@@ -81,10 +76,7 @@ pub struct Seen {
 impl Seen {
     /// What is remembered of a node in a state folder.
     pub fn open(state: &Path, node: &NodeName) -> Self {
-        // A node's name may hold anything but `/`; its digest is a file name everywhere.
-        let digest = <md5::Md5 as md5::Digest>::digest(node.as_str().as_bytes());
-        let name = hex(&digest);
-        let path = state.join("files").join(format!("{name}.seen"));
+        let path = node_file::path(state, "files", node, "seen");
         let (otp, entries, firsts) = read(&path).unwrap_or_default();
         Self {
             path: Some(path),
@@ -174,15 +166,13 @@ impl Seen {
                 Term::binary(first.lines),
             ])
         });
-        let bytes = etf::encode(&Term::tuple([
+        let whole = Term::tuple([
             Term::Int(FORMAT),
             Term::Int(i64::from(self.otp)),
             Term::list(entries),
             Term::list(firsts),
-        ]));
-        let folder = path.parent().unwrap_or(path);
-        crate::atomic_file::private_folders(folder)?;
-        crate::atomic_file::replace_private(path, &bytes)?;
+        ]);
+        node_file::write(path, &whole)?;
         self.changed = false;
         Ok(())
     }
@@ -203,10 +193,7 @@ fn term(file: &str, entry: &Entry) -> Term {
 type Memory = (u32, BTreeMap<String, Entry>, BTreeMap<String, FirstSight>);
 
 fn read(path: &Path) -> Option<Memory> {
-    if std::fs::metadata(path).ok()?.len() > MAX_FILE {
-        return None;
-    }
-    let whole = etf::decode(&std::fs::read(path).ok()?).ok()?;
+    let whole = node_file::read(path, MAX_FILE)?;
     match whole.as_tuple()? {
         [
             Term::Int(FORMAT),

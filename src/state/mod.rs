@@ -14,5 +14,6 @@
 pub mod agents;
 pub mod beams;
 pub mod file_cache;
+mod node_file;
 pub mod rehearsals;
 pub mod runs;

@@ -5,18 +5,13 @@
 //! module, and the steps), so it says nothing about any other. Numbers and times only: no process, no state, no shape.
 //! Losing the whole of it costs a rehearsal, nothing else: what cannot be read is taken for empty.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "what rehearsals have measured is kept in the state folder"
-)]
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::beams::hex;
+use super::node_file;
 use crate::name::{Module, NodeName};
-use crate::term::{Term, etf};
+use crate::term::Term;
 
 /// The largest file that is read back, in bytes.
 const MAX_FILE: u64 = 4 << 20;
@@ -85,10 +80,7 @@ pub struct Rehearsed {
 type Entries = Vec<(Rehearsed, Figures)>;
 
 fn file(state: &Path, node: &NodeName) -> PathBuf {
-    // A node's name may hold anything but `/`; its digest is a file name everywhere.
-    let digest = <md5::Md5 as md5::Digest>::digest(node.as_str().as_bytes());
-    let name = hex(&digest);
-    state.join("rehearsals").join(format!("{name}.figures"))
+    node_file::path(state, "rehearsals", node, "figures")
 }
 
 /// What the last rehearsal of an upgrade has measured; `None` when there was none, or the node was started again since.
@@ -115,10 +107,8 @@ pub fn keep(
     entries.insert(0, (what, figures));
     entries.truncate(MAX_UPGRADES);
     let entries = entries.iter().map(|(what, figures)| term(what, figures));
-    let bytes = etf::encode(&Term::tuple([Term::Int(FORMAT), Term::list(entries)]));
-    let folder = path.parent().unwrap_or(&path);
-    crate::atomic_file::private_folders(folder)?;
-    crate::atomic_file::replace_private(&path, &bytes)
+    let whole = Term::tuple([Term::Int(FORMAT), Term::list(entries)]);
+    node_file::write(&path, &whole)
 }
 
 fn int(number: u64) -> Term {
@@ -151,10 +141,7 @@ fn term(what: &Rehearsed, figures: &Figures) -> Term {
 }
 
 fn read(path: &Path) -> Option<Entries> {
-    if std::fs::metadata(path).ok()?.len() > MAX_FILE {
-        return None;
-    }
-    let whole = etf::decode(&std::fs::read(path).ok()?).ok()?;
+    let whole = node_file::read(path, MAX_FILE)?;
     match whole.as_tuple()? {
         [Term::Int(FORMAT), Term::List(entries)] => entries.iter().map(entry).collect(),
         _ => None,
@@ -167,7 +154,7 @@ fn number(term: &Term) -> Option<u64> {
     u64::try_from(term.as_i64()?).ok().filter(|n| *n <= MOST)
 }
 
-/// At most a day: of so many conversions their sum can be no longer that anybody waits for.
+/// At most a day: a window that is predicted longer is not run.
 fn time(term: &Term) -> Option<Duration> {
     const LONGEST: Duration = Duration::from_secs(24 * 3600);
     let nanos = u64::try_from(term.as_i64()?).ok()?;

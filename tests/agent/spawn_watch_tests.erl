@@ -119,7 +119,7 @@ births_undone_no_way_down() ->
     Rounds = until_ended(fun() -> round(t_bn, V1, fun() -> up(V1, V2, [t_bn]) end, 1500) end, 6, []),
     told('undo without a way down', Rounds),
     [old = O || {O, _, _} <- Rounds],
-    %% Whether one was born in that moment is chance, from one round in three to one in thirty: told/2 prints how many.
+    %% Whether one was born in that moment is chance, from one round in three to one in thirty: how many is printed.
     [[1] = maps:keys(Shapes) || {_, Shapes, _} <- Rounds],
     0 = sum(unsure, Rounds).
 

@@ -1,6 +1,7 @@
 //! Conversions that call a process which is suspended in the same window: it answers that call, or it is said before.
 
 use crate::rehearsal::Stage;
+use crate::support::desk::Ran;
 
 /// A server with the name `front`; its callback module takes states of its own version only.
 fn desk(version: u32) -> (String, String) {
@@ -25,6 +26,20 @@ fn till(version: u32, state: &str) -> (String, String) {
     ("till".to_owned(), text)
 }
 
+fn updo(stage: &Stage, command: &[&str]) -> Ran {
+    let plan = stage.plan.display().to_string();
+    let args: Vec<&str> = command.iter().copied().chain([&*plan]).collect();
+    stage.desk.on(&stage.node, &args).run()
+}
+
+fn upgraded(stage: &Stage) -> Ran {
+    updo(stage, &["run", "--yes"])
+}
+
+fn previewed(stage: &Stage) -> Ran {
+    updo(stage, &["preview"])
+}
+
 const START: &str =
     "desk:start(), persistent_term:put(tills, [till:start() || _ <- lists:seq(1, 5)])";
 const ANSWERS: &str =
@@ -35,13 +50,11 @@ const ANSWERS: &str =
 fn a_conversion_that_calls_a_suspended_process() {
     let old = [desk(1), till(1, "N")];
     let stage = Stage::new(&old, &[desk(2), till(2, "N + desk:limit()")], START);
-    let plan = stage.plan.display().to_string();
-    let preview = stage.desk.on(&stage.node, &["preview", &plan]).run();
-    let preview = preview.exits(0);
+    let preview = previewed(&stage).exits(0);
     assert!(!preview.to_string().contains("W637"), "{preview}");
     preview.prints(&["exact: old code and old states of every process"]);
-    let ran = stage.desk.on(&stage.node, &["run", &plan, "--yes"]).run();
-    ran.exits(0)
+    upgraded(&stage)
+        .exits(0)
         .says(&["6 states converted", "5 calls answered meanwhile"]);
     let answers = "{[{2,11},{2,11},{2,11},{2,11},{2,11}],{2,10}}";
     assert_eq!(stage.node.eval_text(ANSWERS), answers);
@@ -59,9 +72,7 @@ fn a_conversion_that_calls_a_suspended_process() {
 fn a_conversion_that_calls_a_process_beside_the_upgrade() {
     let old = [desk(1), till(1, "N")];
     let stage = Stage::new(&old, &[till(2, "N + desk:limit()")], START);
-    let plan = stage.plan.display().to_string();
-    let ran = stage.desk.on(&stage.node, &["run", &plan, "--yes"]).run();
-    let ran = ran.exits(0);
+    let ran = upgraded(&stage).exits(0);
     assert!(!ran.to_string().contains("W637"), "{ran}");
     assert!(!ran.to_string().contains("answered meanwhile"), "{ran}");
 }
@@ -72,9 +83,7 @@ fn a_conversion_that_fails_after_a_call() {
     let old = [desk(1), till(1, "N")];
     let two = [desk(2), till(2, "begin desk:limit(), error(torn) end")];
     let stage = Stage::new(&old, &two, START);
-    let plan = stage.plan.display().to_string();
-    let ran = stage.desk.on(&stage.node, &["run", &plan, "--yes"]).run();
-    ran.exits(20).says(&["E604", "error:torn"]);
+    upgraded(&stage).exits(20).says(&["E604", "error:torn"]);
     let answers = "{[{1,1},{1,1},{1,1},{1,1},{1,1}],{1,10}}";
     assert_eq!(stage.node.eval_text(ANSWERS), answers);
 }
@@ -97,9 +106,9 @@ fn an_init_of_a_supervisor_that_calls_a_child() {
         &[desk(2), shop(2, ask)],
         "shop:start()",
     );
-    let plan = stage.plan.display().to_string();
-    let ran = stage.desk.on(&stage.node, &["run", &plan, "--yes"]).run();
-    ran.exits(0).says(&["1 call answered meanwhile"]);
+    upgraded(&stage)
+        .exits(0)
+        .says(&["1 call answered meanwhile"]);
     let states = "{gen_server:call(front, v), element(6, sys:get_state(shop))}";
     assert_eq!(stage.node.eval_text(states), "{{2,10},2}");
 }
@@ -123,9 +132,9 @@ fn a_special_process_that_calls_a_server() {
         &[desk(2), bell(2, "S + desk:limit()")],
         "desk:start(), bell:start()",
     );
-    let plan = stage.plan.display().to_string();
-    let ran = stage.desk.on(&stage.node, &["run", &plan, "--yes"]).run();
-    ran.exits(0).says(&["1 call answered meanwhile"]);
+    upgraded(&stage)
+        .exits(0)
+        .says(&["1 call answered meanwhile"]);
     let asks = "begin bell ! {ask, self()}, receive A -> A after 1000 -> none end end";
     assert_eq!(stage.node.eval_text(asks), "{2,11}");
 }
@@ -143,18 +152,16 @@ fn an_on_load_function_that_calls_a_server() {
     let old = [desk(1), conf(1, "0")];
     let start = "desk:start(), conf:v()";
     let stage = Stage::new(&old, &[desk(2), conf(2, "desk:limit()")], start);
-    let plan = stage.plan.display().to_string();
-    let ran = stage.desk.on(&stage.node, &["run", &plan, "--yes"]).run();
-    ran.exits(0).says(&["1 call answered meanwhile"]);
+    upgraded(&stage)
+        .exits(0)
+        .says(&["1 call answered meanwhile"]);
     let seen = "{conf:v(), gen_server:call(front, v)}";
     assert_eq!(stage.node.eval_text(seen), "{{2,10},{2,10}}");
 
     // It cannot be answered: at once, with the one that it waits for, and everything is as before.
     let asks = "gen_server:call(front, stop)";
     let stage = Stage::new(&old, &[desk(2), conf(2, asks)], start);
-    let plan = stage.plan.display().to_string();
-    let ran = stage.desk.on(&stage.node, &["run", &plan, "--yes"]).run();
-    ran.exits(20).says(&[
+    upgraded(&stage).exits(20).says(&[
         "E606",
         "the on_load function of conf waits for a suspended process",
         "of desk, which is suspended",
@@ -182,15 +189,12 @@ fn processes_that_cannot_answer() {
         &[version("2"), till(2, asks)],
         start,
     );
-    let plan = stage.plan.display().to_string();
-    let preview = stage.desk.on(&stage.node, &["preview", &plan]).run();
-    preview.exits(0).says(&[
+    previewed(&stage).exits(0).says(&[
         "W637",
         "the conversion of `till` calls `bell`, which is suspended and cannot answer",
         "gen_event:call/4 in till:code_change/3",
     ]);
-    let ran = stage.desk.on(&stage.node, &["run", &plan, "--yes"]).run();
-    ran.exits(20).says(&[
+    upgraded(&stage).exits(20).says(&[
         "E604",
         "waits for a suspended process",
         "of bell, which is suspended",
@@ -216,11 +220,11 @@ fn processes_that_cannot_answer() {
         ],
         "left:start(), right:start()",
     );
-    let plan = stage.plan.display().to_string();
-    let preview = stage.desk.on(&stage.node, &["preview", &plan]).run();
-    preview.exits(0).says(&["W637", "they wait for each other"]);
-    let ran = stage.desk.on(&stage.node, &["run", &plan, "--yes"]).run();
-    ran.exits(20)
+    previewed(&stage)
+        .exits(0)
+        .says(&["W637", "they wait for each other"]);
+    upgraded(&stage)
+        .exits(20)
         .says(&["E604", "the two conversions wait for each other"]);
     let states = "[gen_server:call(P, x) || P <- [left, right]]";
     assert_eq!(stage.node.eval_text(states), "[{1,1},{1,1}]");

@@ -150,17 +150,20 @@ let_go(P, Held, LetGo) ->
                    (Q, Acc) -> worker_of(Q) ! {cast, resume, Q}, Acc#{Q => P} end,
                 LetGo, waits_for(P, Held, 8)).
 
-%% gen:call leaves a monitor; follow the monitors through those that wait themselves.
-waits_for(_, _, 0) -> [];
-waits_for(P, Held, Depth) ->
+waits_for(P, Held, Depth) -> lists:usort([Q || {_, Q} <- calls_of(P, Held, Depth)]).
+
+%% [{Caller, Callee}], the callee one that Is says yes to. gen:call leaves a monitor; follow the
+%% monitors through those that wait themselves.
+calls_of(_, _, 0) -> [];
+calls_of(P, Is, Depth) ->
     case process_info(P, [status, monitors]) of
         [{status, waiting}, {monitors, Ms}] ->
             Targets = lists:sublist(lists:usort([T || M <- Ms, T <- target(M), T =/= P]), 64),
-            case [T || T <- Targets, Held(T)] of
+            case [{P, T} || T <- Targets, Is(T)] of
                 [] ->
-                    lists:usort(lists:append([waits_for(T, Held, Depth - 1)
+                    lists:usort(lists:append([calls_of(T, Is, Depth - 1)
                                               || T <- lists:sublist(Targets, 8)]));
-                Ours -> Ours
+                Calls -> Calls
             end;
         _ -> []
     end.

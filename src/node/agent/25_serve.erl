@@ -84,23 +84,7 @@ suspended_now() ->
 %% Path: the process that waits, behind it those that wait for it.
 serve_for(P, Waiting, Ours, Path) ->
     lists:foreach(fun({Caller, Q}) -> serve_call(Caller, Q, Waiting, Ours, Path) end,
-                  waits_at(P, Ours, 8)).
-
-%% [{Caller, Process of ours that it calls}]
-waits_at(_, _, 0) -> [];
-waits_at(P, Ours, Depth) ->
-    case process_info(P, [status, monitors]) of
-        [{status, waiting}, {monitors, Ms}] ->
-            Some = lists:sublist(Ms, 64),
-            Targets = lists:usort([T || M <- Some, T <- target(M), T =/= P]),
-            case [{P, T} || T <- Targets, is_map_key(T, Ours)] of
-                [] ->
-                    lists:usort(lists:append([waits_at(T, Ours, Depth - 1)
-                                              || T <- lists:sublist(Targets, 8)]));
-                Calls -> Calls
-            end;
-        _ -> []
-    end.
+                  calls_of(P, fun(Q) -> is_map_key(Q, Ours) end, 8)).
 
 serve_call(Caller, Q, Waiting, Ours, Path) ->
     #{loops := Loops} = get(serve),
