@@ -32,7 +32,7 @@ const SERVERS: [usize; 2] = [10_000, 100_000];
 /// Servers and changed modules of the second.
 const UPGRADES: [(usize, usize); 5] = [(100, 2), (400, 5), (2_000, 2), (2_000, 20), (10_000, 2)];
 /// How often each of these is done.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 /// How often states are rehearsed for the first table, after the first time.
 const COST_ROUNDS: usize = 5;
 

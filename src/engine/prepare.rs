@@ -135,8 +135,17 @@ impl Upgrade {
                 && tried.untried == 0
                 && handlers.get(&tried.module) != Some(&StateForm::Handler)
         };
-        let modules = done.tried.iter().filter(all);
-        self.rules.precomputed.rehearsed = modules.map(|tried| tried.module.clone()).collect();
+        let tried: Vec<&Tried> = done.tried.iter().filter(all).collect();
+        let names = |tried: &[&Tried]| tried.iter().map(|one| one.module.clone()).collect();
+        let computed = &self.rules.precomputed;
+        let is_early = |one: &&Tried| {
+            let slowest = one.percentile(100);
+            slowest.is_some_and(|slowest| computed.is_early(&one.module, slowest))
+        };
+        let early = tried.iter().copied().filter(is_early);
+        let early = names(&early.collect::<Vec<_>>());
+        self.rules.precomputed.rehearsed = names(&tried);
+        self.rules.precomputed.early = early;
     }
 }
 

@@ -136,7 +136,8 @@ pub fn job(
         key("loops", Term::binary(LOOPS.trim_end())),
         key("steps", steps_term(steps)),
         key("twins", twins_term(rules)),
-        key("rehearsed", rehearsed_term(rules)),
+        key("rehearsed", modules_term(&rules.precomputed.rehearsed)),
+        key("early", modules_term(&rules.precomputed.early)),
         key("back", rollback_steps::term(ways)),
         key("suspend_timeout", millis(SUSPEND_TIMEOUT)),
         key(
@@ -274,9 +275,8 @@ fn twins_term(rules: &Ruleset) -> Term {
     Term::list(rules.precomputed.twins.iter().map(twin))
 }
 
-fn rehearsed_term(rules: &Ruleset) -> Term {
-    let modules = rules.precomputed.rehearsed.iter();
-    Term::list(modules.map(|module| Term::atom(module.as_str())))
+fn modules_term(modules: &BTreeSet<Module>) -> Term {
+    Term::list(modules.iter().map(|module| Term::atom(module.as_str())))
 }
 
 fn watcher_term(watcher: Option<Pid>) -> Term {

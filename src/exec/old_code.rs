@@ -125,10 +125,16 @@ pub(super) fn no_way_back(end: &Run, node: &NodeName) -> Diagnostic {
         .map(|m| format!("`{m}`"))
         .collect();
     let more = if missing.len() > NAMED { ", …" } else { "" };
-    let title = format!(
-        "the new code stays: there is no copy of the running version of {}{more}",
-        names.join(", ")
-    );
+    let title = match names[..] {
+        // Every other process has gone on with its new state by then.
+        [] => "the new code stays: processes that something else has resumed before their time could not be \
+               converted"
+            .to_owned(),
+        _ => format!(
+            "the new code stays: there is no copy of the running version of {}{more}",
+            names.join(", ")
+        ),
+    };
     let mut diagnostic = Diagnostic::new(Code::E609, title);
     let old = |module: &Atom| {
         let of_module = |one: &&(Atom, Vec<Pid>)| one.0 == *module;

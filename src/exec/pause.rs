@@ -25,9 +25,13 @@ const SWITCHED: Duration = Duration::from_micros(100);
 /// sends two (a fun that gives back the state, and an empty change of debug options).
 const SUSPENDED: f64 = 1.2;
 
-/// To compute a state before the switch, or to convert one or install it behind: a larger fun is copied to each process
-/// and evaluated there, and no second message is needed.
+/// To compute a state before the switch, or to convert one behind: a larger fun is copied to each process and evaluated
+/// there, and no second message is needed.
 const CONVERSION: f64 = 1.0;
+
+/// To install what was computed together with the resume, or to compute it together with the suspension: the process is
+/// awake already.
+const TOGETHER: f64 = 0.1;
 
 /// What each scheduler after the first adds: conversions that run at the same time share memory and its collection.
 const SECOND: f64 = 0.7;
@@ -81,8 +85,17 @@ impl Pause {
                 let message = known.map(|of| of.message).filter(|one| !one.is_zero());
                 let is_converted = window.converted.contains(module);
                 let is_computed = window.computed.contains(module);
-                let times = u8::from(is_computed) + u8::from(is_converted);
-                let asked = SUSPENDED + CONVERSION * f64::from(times);
+                let is_early = known.is_some_and(|of| {
+                    of.converted >= processes as u64
+                        && rules.precomputed.is_early(module, of.slowest)
+                });
+                let asked = SUSPENDED
+                    + match (is_converted, is_computed) {
+                        (false, _) => 0.0,
+                        (true, false) => CONVERSION,
+                        (true, true) if is_early => 2.0 * TOGETHER,
+                        (true, true) => CONVERSION + TOGETHER,
+                    };
                 length += message.unwrap_or(others).mul_f64(asked * processes as f64);
                 match known {
                     _ if !is_converted => {}

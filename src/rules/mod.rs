@@ -231,6 +231,21 @@ pub struct Precomputed {
     /// Modules whose conversions have returned for all processes in a rehearsal a moment ago: those are not tried on
     /// copies again.
     pub rehearsed: BTreeSet<Module>,
+    /// Modules whose conversions depend on the state alone: what else runs meanwhile makes no difference to them.
+    pub pure: BTreeSet<Module>,
+    /// Those of them whose conversions have all taken next to no time in that rehearsal: a process computes its new state
+    /// as soon as it is suspended, and is not asked for it once all are.
+    pub early: BTreeSet<Module>,
+}
+
+impl Precomputed {
+    /// Whether the processes of a module compute their new states as soon as they are suspended, where the slowest
+    /// conversion of a rehearsal of all of them took so long.
+    pub fn is_early(&self, module: &Module, slowest: Duration) -> bool {
+        /// One that is not through is taken for a process that is busy, so it must not take longer.
+        const EARLY: Duration = Duration::from_millis(2);
+        self.pure.contains(module) && slowest < EARLY
+    }
 }
 
 /// The windows that the plan writes, as far as they concern this upgrade.

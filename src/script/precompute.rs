@@ -46,11 +46,17 @@ pub fn precomputed(changes: &ChangeSet, rules: &Ruleset, script: &Script, otp: u
         let mut all = candidate.reached.iter().chain([module]);
         !all.any(|module| refused.contains_key(module))
     };
-    let modules = candidates
-        .into_iter()
-        .filter(|(module, candidate)| has_twins(module, candidate))
-        .map(|(module, candidate)| (module, candidate.form));
-    let modules: BTreeMap<Module, StateForm> = modules.collect();
+    let mut pure = BTreeSet::new();
+    let mut modules = BTreeMap::new();
+    for (module, candidate) in candidates {
+        if !has_twins(&module, &candidate) {
+            continue;
+        }
+        if candidate.effect == Effect::Pure {
+            pure.insert(module.clone());
+        }
+        modules.insert(module, candidate.form);
+    }
     let twins = match modules.is_empty() {
         true => Vec::new(),
         false => made,
@@ -59,6 +65,8 @@ pub fn precomputed(changes: &ChangeSet, rules: &Ruleset, script: &Script, otp: u
         modules,
         twins,
         rehearsed: BTreeSet::new(),
+        pure,
+        early: BTreeSet::new(),
     }
 }
 

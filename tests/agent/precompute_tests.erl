@@ -8,7 +8,8 @@
 tests() -> [computed_servers, computed_fails_for_one, computed_statem, computed_mode, computed_event, computed_special, computed_fun, computed_constants,
             computed_dies, computed_other_code, computed_two_handlers, computed_supervisor, computed_huge, computed_by_name, computed_rehearsed,
             computed_last_resort, computed_endless, computed_memory, computed_hanging, computed_undone, computed_resumed, computed_born, computed_wrapped, computed_without_twins,
-            computed_over_budget, computed_executor_killed, computed_guardian_killed, computed_all_killed, computed_forward, computed_interpreted].
+            computed_over_budget, early_servers, early_fails, early_busy, early_dies, early_resumed, early_ranks, early_again, early_hangs, early_killed,
+            computed_at_resume, computed_executor_killed, computed_guardian_killed, computed_all_killed, computed_forward, computed_interpreted].
 
 twin(M) -> list_to_atom(atom_to_list(M) ++ "@updo").
 
@@ -466,14 +467,179 @@ computed_without_twins() ->
     no_traces(t_pn, Ps).
 
 %% ---------------------------------------------------------------------------------------------------------------
+%% Computed together with the suspension, installed together with the resume.
+
+early(All) -> early(All, #{}).
+early(All, More) ->
+    Ms = [M || {{M, _}, _, _, _} <- All],
+    with_twins(All, maps:merge(#{rehearsed => Ms, early => Ms}, More)).
+
+%% None is asked a second time: the step takes no time, whatever the number of processes is.
+early_servers() ->
+    All = servers(t_ea, "code_change(V,{1,X},E) -> {_,S} = process_info(self(),current_stacktrace), {ok,{2,X,{V,E,[F || {_,F,_,_} <- S]}}};"),
+    Ps = begun(t_ea, 200, All),
+    {new, _, Es} = upgrade(early([All])),
+    [#{processes := 200, dead := 0}] = step(2, Es),
+    [#{processes := 200, dead := 0}] = step(4, Es),
+    [begin
+        {2, I, {"1.0", extra, Functions}} = ask(P),
+        true = lists:any(fun(F) -> lists:prefix("-early_fun", atom_to_list(F)) end, Functions)
+     end || {I, P} <- lists:zip(lists:seq(1, 200), Ps)],
+    is_now(element(1, All)),
+    no_traces(t_ea, Ps).
+
+%% It fails for one: asked once more, it says why. Nothing is switched.
+early_fails() ->
+    [begin
+        All = servers(t_ef, "code_change(_,{1,150},_) -> " ++ Bad ++ ";"),
+        Ps = begun(t_ef, 200, All),
+        W = watched(element(2, All)),
+        {old, #{reason := {conversion_failed, #{pid := P, reason := Why}}}, Es} = upgrade(early([All])),
+        P = lists:nth(150, Ps),
+        {match, _} = re:run(Why, Said),
+        [2] = [Id || {step_failed, Id, _} <- Es],
+        unchanged(W),
+        is_old(t_ef, All, Ps),
+        clean(),
+        [exit(X, kill) || X <- Ps]
+     end || {Bad, Said} <- [{"error(no)", "error:no in t_ef:code_change/3"}, {"{error,no}", "{error,no}"}, {"exit(bye)", "bye"}]].
+
+%% One that is busy: all run again meanwhile, change their states, and compute from those.
+early_busy() ->
+    All = servers(t_eb, ""),
+    [P | _] = Ps = begun(t_eb, 20, All),
+    gen_server:cast(P, fun() -> timer:sleep(400) end),
+    spawn(fun() -> timer:sleep(250), [sys:replace_state(Q, fun({1, X}) -> {1, X + 100} end) || Q <- tl(Ps)] end),
+    {new, _, Es} = upgrade(early([All], #{budget => 50})),
+    true = lists:any(fun(E) -> element(1, E) =:= suspend_postponed end, Es),
+    {2, 1, {"1.0", extra}} = ask(P),
+    [{2, J, {"1.0", extra}} = ask(Q) || {J, Q} <- lists:zip(lists:seq(102, 120), tl(Ps))],
+    no_traces(t_eb, Ps),
+    %% One that never answers: the others are as before.
+    clean(),
+    [exit(X, kill) || X <- Ps],
+    [Q | _] = Qs = begun(t_eb, 20, All),
+    gen_server:cast(Q, fun() -> timer:sleep(1500) end),
+    {old, #{reason := {not_suspended, [#{pid := Q} | _]}}, _} = upgrade(early([All], #{suspend_timeout => 300})),
+    clean(),
+    timer:sleep(1300),
+    is_old(t_eb, All, Qs).
+
+%% Some end while all are suspended, before and after they have computed.
+early_dies() ->
+    All = servers(t_ed, ""),
+    Ps = begun(t_ed, 20, All),
+    [{1, S} | Rest] = steps([All]),
+    [A, B | More] = Rest,
+    load(compile("-module(t_ed_by). -export([f/1]). f(P) -> exit(P, kill), timer:sleep(20).")),
+    Kill = fun(N) -> {apply, {t_ed_by, f, [lists:nth(N, Ps)]}} end,
+    {new, _, _} = upgrade((early([All]))#{steps := [{1, S}, {9, Kill(3)}, A, {10, Kill(4)}, B | More]}),
+    [false, false] = [is_process_alive(lists:nth(N, Ps)) || N <- [3, 4]],
+    [{2, I, {"1.0", extra}} = ask(P) || {I, P} <- lists:zip(lists:seq(1, 20), Ps), is_process_alive(P)],
+    no_traces(t_ed, [P || P <- Ps, is_process_alive(P)]).
+
+%% One that something else has resumed in between, and that has gone on with its work: found before the switch, or
+%% before it is resumed, or, where it happens later than any look, converted from the state that it has then.
+early_resumed() ->
+    All = servers(t_er, ""),
+    Ps = begun(t_er, 300, All),
+    P = lists:nth(300, Ps),
+    load(compile("-module(t_er_by). -export([f/2,g/1]). f(P,N) -> sys:resume(P), sys:replace_state(P, fun({1,X}) -> {1,X+N} end). g(P) -> f(P,1), sys:suspend(P).")),
+    [A, B, C | More] = steps([All]),
+    %% It is suspended again, from another state.
+    {new, _, _} = upgrade((early([All]))#{steps := [A, B, {9, {apply, {t_er_by, g, [P]}}}, C | More]}),
+    {2, 301, {"1.0", extra}} = ask(P),
+    [{2, I, {"1.0", extra}} = ask(Q) || {I, Q} <- lists:zip(lists:seq(1, 299), lists:droplast(Ps))],
+    no_traces(t_er, Ps),
+    %% And where that state cannot be converted, it is named.
+    Bad = servers(t_er, "code_change(_,{1,X},_) when X > 900 -> error(high);"),
+    clean(),
+    [exit(Q, kill) || Q <- Ps],
+    Qs = begun(t_er, 300, Bad),
+    R = lists:nth(300, Qs),
+    load(compile("-module(t_er_by). -export([h/1]). h(P) -> sys:resume(P), sys:replace_state(P, fun({1,X}) -> {1,X+900} end), sys:suspend(P).")),
+    {mixed, #{no_old_code := [], unconverted := [#{pid := R, module := t_er, reason := Why, answers := true}], old_states := [{t_er, [R]}],
+              to_convert := [#{module := t_er, pids := [R]}], reason := {conversion_failed, #{pid := R}}}, _} =
+        upgrade((early([Bad]))#{steps := [A, B, {9, {apply, {t_er_by, h, [R]}}}, C | More]}),
+    {match, _} = re:run(Why, "error:high in t_er:code_change/3"),
+    {1, 1200} = sys:get_state(R),
+    [{2, I, {"1.0", extra}} = ask(Q) || {I, Q} <- lists:zip(lists:seq(1, 299), lists:droplast(Qs))],
+    clean(),
+    no_traces(t_er, Qs).
+
+%% Several modules in one rank, of which one is not computed early, and one calls another while it is suspended.
+early_ranks() ->
+    {A, B, C} = {servers(t_eg, ""), servers(t_eh, ""), servers(t_ei, "code_change(_,{1,X},_) -> {ok,{2,X,{late,gen_server:call(t_eg_one,x)}}};")},
+    Ps = begun(t_eg, 5, A), Qs = begun(t_eh, 5, B), Rs = begun(t_ei, 1, C),
+    register(t_eg_one, hd(Ps)),
+    Ms = [t_eg, t_eh, t_ei],
+    #{steps := [_, {2, {precompute, L}} | More]} = Job = early([A, B, C]),
+    Rank = {1, {suspend, [[{M, default} || M <- Ms]]}},
+    {new, _, Es} = upgrade(Job#{early := [t_eg, t_eh], steps := [Rank, {2, {precompute, lists:droplast(L)}} | More]}),
+    [#{processes := 10}] = step(2, Es),
+    [#{processes := 11, served := 1}] = step(4, Es),
+    [{2, I, {"1.0", extra}} = ask(P) || Those <- [Ps, Qs], {I, P} <- lists:zip(lists:seq(1, 5), Those)],
+    {2, 1, {late, {2, 1, {"1.0", extra}}}} = ask(hd(Rs)),
+    no_traces(t_eg, Ps), no_traces(t_eh, Qs), no_traces(t_ei, Rs).
+
+%% A state with a fun of the twin is no state that lasts.
+early_again() ->
+    All = servers(t_ew, "code_change(_,{1,2},_) -> {ok,{2,2,fun() -> t_ew end}};"),
+    Ps = begun(t_ew, 3, All),
+    {new, _, _} = upgrade(early([All])),
+    {2, 2, F} = ask(lists:nth(2, Ps)),
+    {module, t_ew} = erlang:fun_info(F, module),
+    t_ew = F(),
+    [{2, I, {"1.0", extra}} = ask(lists:nth(I, Ps)) || I <- [1, 3]],
+    no_traces(t_ew, Ps).
+
+%% A conversion that hangs after all: as one that hangs when all are suspended.
+early_hangs() ->
+    All = servers(t_ex, "code_change(_,{1,2},_) -> timer:sleep(700), {ok,{2,2,slow}};"),
+    Ps = begun(t_ex, 3, All),
+    {O, _, _} = upgrade(early([All], #{suspend_timeout => 200, grace => 2000})),
+    old = O,
+    clean(),
+    timer:sleep(700),
+    is_old(t_ex, All, Ps).
+
+early_killed() ->
+    Early = #{rehearsed => [t_eke], early => [t_eke]},
+    Outcomes = killed(t_eke, executor, exact, "", [0, 150, 400, 900], Early),
+    true = lists:member(old, Outcomes) andalso lists:member(new, Outcomes),
+    [old] = lists:usort(killed(t_eke, executor, exact, "code_change(_,{1,50},_) -> error(no);", [0, 200], Early)),
+    killed(t_eke, executor, none, "", [0, 150, 400], Early).
+
+%% Born when the others have computed, and such as are asked for something before they are resumed: as ever.
+computed_at_resume() ->
+    All = servers(t_eq, ""),
+    Ps = begun(t_eq, 10, All),
+    [A, B, C, D | More] = steps([All]),
+    Hook = fun() -> {apply, {t_eq_by, f, [Ps, self()]}} end,
+    load(compile("-module(t_eq_by). -export([f/2]). f(Ps, To) -> To ! {states, [sys:get_state(P) || P <- Ps]}.")),
+    {new, _, _} = upgrade((early([All]))#{steps := [A, B, C, D, {9, Hook()} | More]}),
+    [{2, I, {"1.0", extra}} = S || {I, S} <- lists:zip(lists:seq(1, 10), receive {states, L} -> L after 1000 -> error(no_states) end)],
+    no_traces(t_eq, Ps),
+    clean(),
+    [exit(P, kill) || P <- Ps],
+    Qs = begun(t_eq, 3, All),
+    load(compile("-module(t_eq_new). -export([f/0]). f() -> {ok,P} = gen_server:start(t_eq, 7, []), register(t_eq_born, P).")),
+    {new, _, _} = upgrade((early([All]))#{steps := [A, B, {9, {apply, {t_eq_new, f, []}}}, C, D | More]}),
+    {2, 7, {"1.0", extra}} = ask(t_eq_born),
+    [{2, I, {"1.0", extra}} = ask(P) || {I, P} <- lists:zip([1, 2, 3], Qs)],
+    no_traces(t_eq, [whereis(t_eq_born) | Qs]),
+    exit(whereis(t_eq_born), kill).
+
+%% ---------------------------------------------------------------------------------------------------------------
 %% Something of the agent is killed at each of its events, at once or a little later.
 
 %% Outcomes. Undo: what the job says; Bad: clauses.
-killed(M, Whom, Undo, Bad, Delays) ->
+killed(M, Whom, Undo, Bad, Delays) -> killed(M, Whom, Undo, Bad, Delays, #{}).
+killed(M, Whom, Undo, Bad, Delays, More) ->
     All = servers(M, Bad),
     Outcomes = [begin
         Ps = begun(M, 100, All),
-        {ok, G} = boot_fast(with_twins([All], #{undo => Undo})),
+        {ok, G} = boot_fast(with_twins([All], More#{undo => Undo})),
         O = case killed_at(N, Delay, Whom, G, []) of
             {finished, Outcome} -> Outcome;
             killed -> agent_tests:wait(fun() -> whereis(updo_run) =/= undefined andalso suspended() =:= [] end, watchdog), killed_all(M, All)
@@ -549,11 +715,15 @@ computed_many(N) ->
     All = servers(t_pmany, ""),
     Times = [begin
         Ps = begun(t_pmany, N, All),
-        #{steps := [A, B | More]} = Job = with_twins([All]),
-        Steps = case How of before -> [A, B | More]; afterwards -> [A | More] end,
-        {new, #{suspended_us := Us}, Es} = upgrade(Job#{steps := Steps, twins := case How of before -> maps:get(twins, Job); _ -> [] end}),
+        #{steps := [A, _ | More]} = Job = with_twins([All]),
+        This = case How of
+            early -> Job#{rehearsed => [t_pmany], early => [t_pmany]};
+            before -> Job#{rehearsed => [t_pmany]};
+            afterwards -> Job#{steps := [A | More], twins := []}
+        end,
+        {new, #{suspended_us := Us}, Es} = upgrade(This),
         clean(),
         [exit(P, kill) || P <- Ps],
         {How, Us div 1000, [{Id, T div 1000} || {step_finished, Id, T, _} <- Es]}
-     end || _ <- [1, 2, 3], How <- [afterwards, before]],
+     end || _ <- [1, 2, 3], How <- [afterwards, before, early]],
     io:format("        ~b processes, ms: ~p~n", [N, Times]).

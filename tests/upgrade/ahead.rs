@@ -256,6 +256,50 @@ fn without_the_old_beams() {
     assert!(!ran.to_string().contains("E317"), "{ran}");
 }
 
+/// What a rehearsal has tried right before is computed together with the suspension, and installed together with the
+/// resume. Something that resumes one of the processes meanwhile makes it go on from another state: it is converted from
+/// that, and named when it cannot be. Here the conversion of another server does it, behind the switch.
+#[test]
+fn a_process_that_something_else_resumes_in_the_window() {
+    let meddler = |version: u32, change: &str| {
+        let text = format!(
+            "-module(meddler).\n-behaviour(gen_server).\n-vsn(\"{version}\").\n\
+             -export([init/1, handle_call/3, handle_cast/2, code_change/3]).\n\
+             init(P) -> {{ok, P}}.\nhandle_call(_, _, S) -> {{reply, S, S}}.\n\
+             handle_cast(_, S) -> {{noreply, S}}.\n{change}\n"
+        );
+        ("meddler".to_owned(), text)
+    };
+    let meddles = "code_change(_, P, _) ->\n sys:resume(P),\n\
+                   sys:replace_state(P, fun({purse, N}) -> {purse, N + 1000} end),\n sys:suspend(P),\n {ok, P}.";
+    let start = "begin Ps = [purse:start(N) || N <- lists:seq(1, 20)], {ok, _} = gen_server:start(meddler, lists:nth(7, Ps), []), Ps end";
+    for (most, exit) in [(5_000, 0), (900, 21)] {
+        let change =
+            format!("code_change(_, {{purse, N}}, _) when N < {most} -> {{ok, {{purse, N, 0}}}}.");
+        let one = [purse(1, SAME), meddler(1, SAME)];
+        let two = [purse(2, &change), meddler(2, meddles)];
+        let mut stage = Stage::new(&one, &two, start, "");
+        let plan = std::fs::read_to_string(&stage.plan).expect("the plan");
+        stage.desk = Desk::rehearsing();
+        stage.plan = stage.desk.write("ahead.updo", &plan);
+        let ran = stage.run(&[]).exits(exit);
+        let states = stage.states();
+        assert!(states.contains("{2,{purse,6,0}},{2,{purse,"), "{states}");
+        match exit {
+            0 => assert!(states.contains("{2,{purse,1007,0}}"), "{states} {ran}"),
+            _ => {
+                ran.says(&[
+                    "E609",
+                    "something else has resumed before their time",
+                    "of purse: the old state under the new code",
+                    "updo mend",
+                ]);
+                assert!(states.contains("{2,{purse,1007}}"), "{states}");
+            }
+        }
+    }
+}
+
 #[test]
 fn state_machines() {
     let lamp = |version: u32, mode: &str, change: &str| {

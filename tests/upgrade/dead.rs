@@ -166,11 +166,11 @@ fn all_of_them_were_killed() {
         .says(&["no run has left anything"]);
 }
 
-/// A bank that is new, with all saved states: everything of the run was killed before it settled.
-fn killed_while_it_verifies() -> (Deployed, Desk, String) {
+/// A bank that is new: everything of the run was killed before it settled.
+fn killed_while_it_verifies(desk: Desk) -> (Deployed, Desk, String) {
     let bank = replaced();
     let node = &bank.node;
-    let (desk, pids) = (Desk::new(), pids_of(node));
+    let pids = pids_of(node);
     let plan = Plan::on_disk("fine")
         .with("verify \"later\" -> ok = timer:sleep(1500).\n")
         .on(&desk);
@@ -184,7 +184,7 @@ fn killed_while_it_verifies() -> (Deployed, Desk, String) {
 /// Half converted: where the former code is loaded again states are put back, where the new one is they are kept.
 #[test]
 fn saved_states_follow_the_code() {
-    let (bank, desk, pids) = killed_while_it_verifies();
+    let (bank, desk, pids) = killed_while_it_verifies(Desk::converting_after_the_switch());
     let node = &bank.node;
     desk.on(node, &["status"]).run().exits(21).says(&[
         "with the state before their conversion",
@@ -200,7 +200,7 @@ fn saved_states_follow_the_code() {
 /// The other half: states were converted, and the former code is what is loaded.
 #[test]
 fn saved_states_go_back_with_the_code() {
-    let (bank, desk, pids) = killed_while_it_verifies();
+    let (bank, desk, pids) = killed_while_it_verifies(Desk::converting_after_the_switch());
     let node = &bank.node;
     node.eval(&format!(
         "[begin

@@ -50,6 +50,10 @@
 %%   {switches, Module}            whether its gen_statem changes the callback mode
 %%   {asked, Pid}, {unasked, Pid}  processes that confirmed their resume, or could not be asked
 %%   unconverted                   what failed in the conversion that is going on
+%%   bounds, {other_loop, Module}  what is known of twins and of servers before states are computed
+%%   early, early_off,             how many compute as soon as they are suspended, by module; true
+%%   early_keeper                  when that does not count; the process that counts them
+%%   computed                      modules whose processes have all computed a state that lasts
 %%   converting_now,               modules whose conversion has begun, and has ended, in this window
 %%   converted_now
 %%   serve, waiting_outside,       who answers conversions while it is suspended (25_serve.erl);
@@ -78,11 +82,11 @@
 %% to the executor:
 %%   from the guardian             updo_run, updo_settle, updo_survey, updo_watchers
 %%   from workers                  done, failed, late, slow, progress, synced, unasked
-%%   from upgraded processes       asked, unserved
+%%   from upgraded processes       asked, unserved, not_installed
 %%   from helpers                  died (19), init_again (15), begun, checks, again, dead, busy (06)
 %% to a worker                     dispatch, cast, again, stop, sync
 %% to helpers                      go (13), tell (12), watch, resumed, survey (19), trial, try_it,
-%%                                 done (06)
+%%                                 done (06, 24), in_running (24)
 %% to clients                      updo
 -module(updo_agent).
 -export([start/1, undefined_function/3, undefined_lambda/3]).
@@ -174,13 +178,13 @@ new_window(Log) ->
     maps:merge(Log, #{found => [], switching => [], on_load => [], converting => [], reversed => [],
                       changed => [], resuming => false,
                       undoing => false, stays => false, wdone => [], resumed => [], left => [],
-                      precomputed => []}).
+                      precomputed => [], early => [], at_resume => []}).
 
 new_run(Log) ->
     new_window(Log#{done => [], applied => [], windows => 0, stood => 0, t0 => undefined,
                     t1 => undefined, before => #{},
                     step => undefined, release_handler => undefined, unsure => [],
-                    children_done => [], unchildren => [], effects => []}).
+                    not_installed => [], children_done => [], unchildren => [], effects => []}).
 
 log_entry({event, E}, #{seq := Seq, events := Es} = L) ->
     L#{seq := Seq + 1, events := [{Seq + 1, E} | Es]};

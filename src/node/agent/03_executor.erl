@@ -161,9 +161,10 @@ run(How) ->
         steps(job(steps, []), How),
         end_window(),
         Because = case log_get(way) of {back, _, Why} -> #{reason => Why}; there -> #{} end,
-        case replaced() of
-            [] -> finished_new(job(goal, new), Because);
-            Other ->
+        case {replaced(), log_get(not_installed)} of
+            {[], []} -> finished_new(job(goal, new), Because);
+            {[], Left} -> finished(mixed, half_installed(Left));
+            {Other, _} ->
                 finished(mixed, #{reason => {replaced, Other}, replaced => Other, by_hand => []})
         end
     catch
@@ -263,7 +264,8 @@ failed(Reason) ->
     back(Reason).
 
 conversions_forgotten() ->
-    lists:foreach(fun(K) -> erase(K) end, [converting_now, converted_now, done_ahead]).
+    early_ends(),
+    lists:foreach(fun(K) -> erase(K) end, [converting_now, converted_now, done_ahead, computed]).
 
 %% => step_failure()
 step_failure(Reason) -> #{reason => Reason}.

@@ -1,4 +1,4 @@
-%% Suspending, without deadlock, and finding the processes to suspend. The request itself: `take/5`
+%% Suspending, without deadlock, and finding the processes to suspend. The request itself: `take/6`
 %% in 11_attempts.erl hands it to the workers, `send/3` in 20_workers.erl sends it.
 
 %% -------------------------------------------------------------------------------------------------
@@ -20,6 +20,7 @@ suspend_once(Id, Order, Want) ->
     spawn_watch_on(maps:keys(Want)),
     {Known, Found} = find_first(Want),
     note_found(Found, log_get(t0) =:= undefined),
+    note_loops(Found),
     put(began, now_ms()),
     case log_get(t0) of undefined -> log({set, t0, now_us()}); _ -> ok end,
     lists:foreach(fun(F) -> suspend_ranks(Id, Order, F, now_ms()) end, Known),
@@ -88,22 +89,34 @@ suspend_found(Id, Order, Found, T0) ->
 suspend_ranks(Id, Order, Found, T0) ->
     Total = found_size(Found),
     {Sums, _} = lists:mapfoldl(fun(Rank, Done) ->
-                                   case [maps:get(M, Found) || M <- Rank, is_map_key(M, Found)] of
-                                       [] -> {{0, 0}, Done};
-                                       All ->
-                                           Parts = merge_parts(All),
-                                           {suspend_rank(Id, Parts, Done, Total, T0),
-                                            Done + parts_size(Parts)}
-                                   end
+                                   Ms = [M || M <- Rank, is_map_key(M, Found)],
+                                   {Sum, Asked} = suspend_rank(Id, groups(Ms, Found), Done, Total,
+                                                               T0),
+                                   {Sum, Done + Asked}
                                end, 0, Order),
     #{processes => Total, dead => lists:sum([D || {D, _} <- Sums]),
       waited_for => lists:sum([S || {_, S} <- Sums])}.
 
-suspend_rank(Id, Parts, Done, Total, T0) ->
-    {Dead, Slow, Failed, N} = take(Id, Parts, Done, Total, T0),
-    Failed =:= [] orelse fail({not_suspended, [(describe(P, #{}))#{reason => Why}
-                                               || {P, Why} <- Failed]}),
-    {Dead + wait_suspended(Slow, #{}, T0), N}.
+%% [{Op, Parts}]: modules whose states are computed at once, each by its own twin, and the others
+%% together.
+groups(Ms, Found) ->
+    Early = computes_early(Ms),
+    Others = case [maps:get(M, Found) || M <- Ms, not lists:member(M, Early)] of
+        [] -> [];
+        All -> [{take, merge_parts(All)}]
+    end,
+    [{early_op(M, parts_size(Parts)), Parts} || M <- Early, #{M := Parts} <- [Found]] ++ Others.
+
+%% All are asked before any is waited for: {{dead, slow}, asked}.
+suspend_rank(Id, Groups, Done, Total, T0) ->
+    {{Dead, Slow, N}, Asked} = lists:foldl(
+        fun({Op, Parts}, {{D0, S0, N0}, K}) ->
+            {D, S, Failed, More} = take(Id, Op, Parts, Done + K, Total, T0),
+            Failed =:= [] orelse fail({not_suspended, [(describe(P, #{}))#{reason => Why}
+                                                       || {P, Why} <- Failed]}),
+            {{D0 + D, maps:merge(S0, S), N0 + More}, K + parts_size(Parts)}
+        end, {{0, #{}, 0}, 0}, Groups),
+    {{Dead + wait_suspended(Slow, #{}, T0), N}, Asked}.
 
 %% Those that have not answered: what do they wait for? LetGo: processes of ours that run again for
 %% another's sake.

@@ -8,7 +8,7 @@
 %% most. What this executor waits for is the map Slow, #{Pid => Ref of the request}; an answer with
 %% another reference belongs to a request that is over.
 %%
-%% `take/5` hands the requests of one rank to the workers.
+%% `take/6` hands the requests of one rank to the workers.
 
 %% -------------------------------------------------------------------------------------------------
 %% Attempts
@@ -53,6 +53,7 @@ attempt(Id, Run, Again, #{budget := Ms, attempts := N} = S) ->
 %% Everything runs again, except what has not answered: its request stays. Named: the processes it
 %% was postponed for.
 postpone(Id, Slow, Named, #{attempts := N, busy := Busy} = S) ->
+    early_over(),
     {Began, Reported} = {get(began), reported_at(Id)},
     Us = paused(),
     {Resumed, Unsure} = resume_without(maps:keys(Slow)),
@@ -188,6 +189,7 @@ not_together(Now, Held, #{again := Again} = S) ->
     S#{again := maps:merge(Again, maps:map(fun(_, Since) -> 2 * Now - Since end, Held))}.
 
 request(P) ->
+    early_over(),
     Ref = make_ref(),
     worker_of(P) ! {again, Ref, suspend, P},
     Ref.
@@ -266,13 +268,14 @@ at_most(Ms) ->
         _ -> Ms
     end.
 
-%% Suspends the processes of all workers: {dead, #{Pid => Ref} that have not answered, [{Pid, Why}],
+%% Suspends the processes of all workers. Op: `take`, or with what is computed behind it (24).
+%% {dead, #{Pid => Ref} that have not answered, [{Pid, Why}],
 %% number of those that have been slow}. Ends early when the budget does, and then not all have been
 %% asked.
-take(Id, Parts, Before, Total, Began) ->
+take(Id, Op, Parts, Before, Total, Began) ->
     Ref = make_ref(),
     Jobs = [{W, Ps} || {W, Ps} <- lists:zip(get(workers), tuple_to_list(Parts)), Ps =/= []],
-    lists:foreach(fun({W, Ps}) -> W ! {dispatch, Ref, take, Ps} end, Jobs),
+    lists:foreach(fun({W, Ps}) -> W ! {dispatch, Ref, Op, Ps} end, Jobs),
     put(doing, {Id, min(Total, Before + parts_size(Parts)), Total, Began, reported_at(Id)}),
     taking(Ref, Id, length(Jobs), {0, #{}, [], 0}, {Before, Total}, false).
 

@@ -140,7 +140,11 @@ with_served(N, Info) -> Info#{served => N}.
 change_in_turn(Id, M, How, Mode) ->
     case lists:keytake(M, 1, done_ahead()) of
         {value, {_, Sum}, Rest} -> put(done_ahead, Rest), Sum;
-        false -> change(Id, M, How, old_vsn(Mode, M))
+        false ->
+            case installs_at_resume(Id, M, How, Mode) of
+                none -> change(Id, M, How, old_vsn(Mode, M));
+                Computed -> install_at_resume(Id, M, Computed)
+            end
     end.
 
 old_vsn(up, M) ->

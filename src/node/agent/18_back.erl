@@ -15,9 +15,10 @@ resume_these(Ms) ->
     log({set, resuming, true}),
     check_guardian(),
     tell_survivors(resumed),
-    Sums = [begin R = resume(M, resume), log({add, resumed, M}), R end || M <- Ms],
+    Sums = [begin R = resume(M, resume_op(M)), log({add, resumed, M}), R end || M <- Ms],
     Late = lists:append([S || {_, S} <- Sums]),
     {Dead, _, Unsure} = wait_lates(Late, now_ms() + 1000),
+    note_not_installed(),
     Ms =:= [] orelse log({set, t1, now_us()}),
     #{processes => lists:sum([N || {N, _} <- Sums]), dead => Dead, unconfirmed => length(Unsure)}.
 
@@ -39,6 +40,10 @@ stay_suspended({restore, _, Portable, DeadPid, Ask}, Left) when is_tuple(Left) -
     {_, Slow, _} = dispatch(Ref, resume, Stay, Left, parts_size(Left)),
     wait_late(Ref, maps:from_list([{P, true} || P <- Slow]), now_ms() + job(grace, grace()), 0,
               all);
+stay_suspended({install_and_resume, _, _} = Op, Left) when is_tuple(Left) ->
+    Ref = make_ref(),
+    {_, Slow, _} = dispatch(Ref, resume, {install_only, Op}, Left, parts_size(Left)),
+    wait_late(Ref, maps:from_list([{P, true} || P <- Slow]), now_ms() + 1000, 0, all);
 stay_suspended(_, _) -> ok.
 
 wait_lates(Late, Until) ->
@@ -56,7 +61,7 @@ resume_everybody(Op) ->
     Order = lists:append([Ms || {_, {resume, Ms}} <- job(steps, [])]),
     Found = found_modules(),
     Ms = [M || M <- Order, lists:member(M, Found)] ++ (Found -- Order),
-    Wait = case Op of resume -> 50; _ -> job(grace, grace()) end,
+    Wait = case Op =:= resume orelse only_early() of true -> 50; false -> job(grace, grace()) end,
     tell_survivors(resumed),
     Sums = [resume(M, back_op(M, Op)) || M <- Ms],
     {_, _, Late} = wait_lates(lists:append([S || {_, S} <- Sums]), now_ms() + Wait),
@@ -173,7 +178,10 @@ back_op() ->
     end.
 
 %% States stay what they are; what was computed before the switch is forgotten.
-leave_op() -> case log_get(precomputed) of [] -> resume; _ -> forget_op() end.
+leave_op() -> case log_get(precomputed) ++ log_get(early) of [] -> resume; _ -> forget_op() end.
+
+%% One that has not even confirmed its suspension finds the step over when it comes to compute.
+only_early() -> log_get(converting) ++ log_get(precomputed) =:= [].
 
 %% Asks: whether the callback mode is asked for as well.
 restore_op(Asks, Ask) ->

@@ -184,7 +184,7 @@ pump(E, Ref, Op, Ps, Out, Dead, Slow, Late, K) ->
         {Alive, Gone} = lists:partition(fun(P) -> is_process_alive(P) end, maps:keys(Out)),
         Slow1 = lists:foldl(fun(P, Acc) -> Acc#{{Ref, P} => true} end, Slow, Alive),
         outlast(Op, Alive),
-        Op =:= take andalso Alive =/= [] andalso (E ! {slow, Ref, Alive}),
+        is_take(Op) andalso Alive =/= [] andalso (E ! {slow, Ref, Alive}),
         pump(E, Ref, Op, Ps, #{}, Dead + length(Gone), Slow1, Alive ++ Late, K)
     end.
 
@@ -206,7 +206,7 @@ progress(E, Ref, K) ->
     end.
 
 %% On the way out there is no failure that could stop anything.
-answer(Op, Answer) when Op =:= suspend; Op =:= take -> answer(Answer);
+answer(Op, Answer) when Op =:= suspend; Op =:= take; element(1, Op) =:= take -> answer(Answer);
 answer(Op, Answer) when element(1, Op) =:= change; element(1, Op) =:= convert;
 element(1, Op) =:= ask; element(1, Op) =:= precompute; element(1, Op) =:= install;
                    element(1, Op) =:= renew; element(1, Op) =:= revert -> answer(Answer);
@@ -262,8 +262,14 @@ frame({M, F, A, Place}) ->
     end,
     io_lib:format("~tw:~tw/~w~ts", [M, F, if is_list(A) -> length(A); true -> A end, Line]).
 
+is_take({take, _, _, _}) -> true;
+is_take(Op) -> Op =:= take.
+
 %% `take` reports at once which processes are slow.
 send(Op, From, P) when Op =:= suspend; Op =:= take -> P ! {system, From, suspend};
+send({take, How, Bounds, DeadPid}, From, P) ->
+    P ! {system, From, suspend},
+    P ! {system, {DeadPid, DeadPid}, {replace_state, early_fun(How, Bounds)}};
 send(resume, From, P) -> P ! {system, From, resume};
 send({change, M, Vsn, Extra, Save, DeadPid}, From, P) ->
     P ! {system, {DeadPid, DeadPid}, {replace_state, Save}},
@@ -279,13 +285,13 @@ send({convert, M, Mod, Fun, Save, Handler, DeadPid}, From, P) ->
     P ! {system, {DeadPid, DeadPid}, {replace_state, Save}},
     P ! {system, {DeadPid, DeadPid}, {replace_state, convert_fun(From, M, Mod, Fun, Handler)}};
 %% A process that something else has resumed would go on from another state than the one converted.
-send({precompute, {Kind, _, _, _, _} = How, Pass, Bounds, First, Limit, DeadPid}, From, P) ->
+send({precompute, {Kind, _, _, _, _} = How, Bounds, First, Limit, DeadPid}, From, P) ->
     IsFirst = is_map_key(P, First),
     case IsFirst andalso runs_again(P, 5) of
         true -> tell(From, {error, {unknown_system_msg, precompute}});
         false ->
             Ms = case IsFirst of true -> Limit; false -> none end,
-            Fun = precompute_fun(From, How, Pass, Bounds, Ms),
+            Fun = precompute_fun(From, How, Bounds, Ms),
             P ! {system, {DeadPid, DeadPid}, {replace_state, Fun}},
             handlers_done(Kind, From, P)
     end;
@@ -301,6 +307,12 @@ send({ask, M, Vsn, Stash, Unstash, DeadPid}, From, P) ->
 send({restore, _, _, _, _} = Op, From, P) ->
     send_restore(Op, P),
     P ! {system, From, resume};
+send({install_and_resume, Fun, DeadPid}, From, P) ->
+    P ! {system, {DeadPid, DeadPid}, {replace_state, Fun}},
+    P ! {system, From, resume};
+send({install_only, {_, Fun, DeadPid}}, From, P) ->
+    P ! {system, {DeadPid, DeadPid}, {replace_state, Fun}},
+    P ! {system, From, {debug, {remove, {updo_agent, none}}}};
 %% The answer to a change of debug options that changes none says that all before it is done.
 send({stay, Op}, From, P) ->
     send_restore(Op, P),

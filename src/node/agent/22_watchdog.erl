@@ -93,6 +93,7 @@ watchdog_spawn(Job) ->
                       {'Agent', maps:get(agent, Job, undefined)},
                       {'Restore', watchdog_state(true, Handlers)},
                       {'Erase', watchdog_state(false, Handlers)},
+                      {'Install', portable(watchdog_install_text(), [])},
                       {'Watchers', [W || W <- [maps:get(watcher, Job, none)], is_pid(W)]}]),
     spawned({erl_eval, exprs, [Exprs, Bs]}, []).
 
@@ -109,6 +110,11 @@ watchdog_state(Back, Handlers) ->
              "    _ -> '$updo_saved' end, "
              "case erase(K) of {_, _, Old} when Back -> Old; _ -> S end end.",
              [{'Back', Back}, {'Handlers', Handlers}]).
+
+%% Behind the switch: a new state that was computed is the one that the code can have.
+watchdog_install_text() ->
+    "fun(S) -> case get('$updo_computed') of "
+    "    {_, S, {new, New}} -> erase('$updo_computed'), New; _ -> S end end.".
 
 %% => abandoned(), run_info()
 watchdog_text() ->
@@ -185,9 +191,9 @@ watchdog_text() ->
     "        _ -> mixed "
     "    end, "
     "    Settle = fun({M, Ps}, Open) -> "
-    "        How = case maps:get(M, Is, before) of before -> Restore; switched when Open -> none; "
-    "switched -> Erase end, "
-    "        How =:= none orelse [Send(P, {replace_state, How}) || P <- Ps, Touched(P)] "
+    "        How = case maps:get(M, Is, before) of before -> Restore; "
+    "switched when Open -> Install; switched -> Erase end, "
+    "        [Send(P, {replace_state, How}) || P <- Ps, Touched(P)] "
     "    end, "
     "    [Settle(One, false) || One <- Past], "
     "    [Settle(One, true) || One <- Now], "

@@ -146,7 +146,8 @@ due_conversion(M) ->
     Known = lists:member(M, converting_now()) orelse lists:member(M, converted_now()),
     case When =:= behind andalso not Known of
         true ->
-            Due = [{up, How} || {_, {code_change, up, L}} <- rest_of_window(), {N, How} <- L,
+            Due = [{up, How} || {_, {code_change, up, L}} <- rest_of_window(log_get(step)),
+                   {N, How} <- L,
                    N =:= M, How =/= soft],
             case Due of [First | _] -> First; [] -> none end;
         false -> none
@@ -155,9 +156,8 @@ due_conversion(M) ->
 converting_now() -> case get(converting_now) of undefined -> []; Ms -> Ms end.
 converted_now() -> case get(converted_now) of undefined -> []; Ms -> Ms end.
 
-%% The steps from the one that is under way to the resume.
-rest_of_window() ->
-    Step = log_get(step),
+%% The steps from this one to the resume.
+rest_of_window(Step) ->
     Rest = lists:dropwhile(fun({Id, _}) -> Id =/= Step end, job(steps, [])),
     lists:takewhile(fun({_, {resume, _}}) -> false; (_) -> true end, Rest).
 
@@ -216,7 +216,8 @@ blocked_by(P, Q, M, Why, Ours) ->
     By = blocker(Q, M, Kind),
     case Ours of
         #{P := Mod} ->
-            Hows = [How || {_, {code_change, _, L}} <- rest_of_window(), {N, How} <- L, N =:= Mod],
+            Hows = [How || {_, {code_change, _, L}} <- rest_of_window(log_get(step)),
+                    {N, How} <- L, N =:= Mod],
             How = case Hows of [First | _] -> First; [] -> none end,
             Vsn = case log_get(before) of #{Mod := #{vsn := V}} -> V; _ -> undefined end,
             #{current_function := Where, stack := Stack} = describe(P, #{}),
