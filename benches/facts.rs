@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use updo::facts::beam::BeamFacts;
@@ -73,11 +72,7 @@ fn measure(folder: &Path) -> Run {
         let file = files::read_beam_file(path).expect("a beam");
         // Code and literals as well, as for every module that takes part in an upgrade.
         let facts = BeamFacts::read_whole(&file.bytes, &wanted).expect("a beam");
-        let beam = Beam {
-            bytes: Arc::from(file.bytes),
-            file: path.display().to_string(),
-            facts,
-        };
+        let beam = Beam::new(file.bytes, path.display().to_string(), facts);
         let changed = Changed {
             loaded: None,
             unloaded: None,

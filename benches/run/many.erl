@@ -62,15 +62,15 @@ sup(I) -> list_to_atom("many_sup_" ++ integer_to_list(I)).
 supervisor(Name, Children) ->
     io_lib:format("-module(~p). -behaviour(application). -behaviour(supervisor). -export([start/2,stop/1,init/1]). "
                   "start(_,_) -> supervisor:start_link({local,~p},~p,[]). stop(_) -> ok. "
-                  "init(_) -> {ok,{#{},[#{id => M, start => {gen_server,start_link,[M,[],[]]}} || M <- ~p]}}.",
+                  "init(_) -> {ok,{#{},[#{id => M, start => {gen_server,start_link,[M,[],[]]}, modules => [M]} || M <- ~p]}}.",
                   [Name, Name, Name, Children]).
 
 %% Calls those behind it.
 module(I, N, Vsn) ->
     Calls = [name(J) || J <- [I + 1, I + 5, I + 17], J < N],
-    Server = case I rem 3 of 1 -> server(Vsn); _ -> "" end,
-    io_lib:format("-module(~p). -vsn(\"~b\"). ~s -export([v/0,f0/1,f1/1,f2/1,f3/1,f4/1,f5/1]). v() -> ~b. ~s",
-                  [name(I), Vsn, Server, Vsn, [function(K, I, Calls) || K <- lists:seq(0, 5)]]).
+    {Attributes, Callbacks} = case I rem 3 of 1 -> server(Vsn); _ -> {"", ""} end,
+    io_lib:format("-module(~p). -vsn(\"~b\"). ~s -export([v/0,f0/1,f1/1,f2/1,f3/1,f4/1,f5/1]). v() -> ~b. ~s ~s",
+                  [name(I), Vsn, Attributes, Vsn, Callbacks, [function(K, I, Calls) || K <- lists:seq(0, 5)]]).
 
 function(K, I, Calls) ->
     Called = case Calls of [] -> "X"; _ -> atom_to_list(lists:nth(K rem length(Calls) + 1, Calls)) ++ ":f" ++ integer_to_list((K + 1) rem 6) ++ "(X)" end,
@@ -80,5 +80,6 @@ function(K, I, Calls) ->
 
 server(Vsn) ->
     Change = case Vsn of 1 -> "code_change(_,S,_) -> {ok,S}."; 2 -> "code_change({down,_},{2,S},_) -> {ok,{1,S}}; code_change(_,{1,S},_) -> {ok,{2,S}}." end,
-    io_lib:format("-behaviour(gen_server). -export([init/1,handle_call/3,handle_cast/2,code_change/3]). init(X) -> {ok,{~b,X}}. "
-                  "handle_call(X,_,{_,_} = S) -> {reply,f0(X),S}. handle_cast(_,S) -> {noreply,S}. ~s", [Vsn, Change]).
+    {"-behaviour(gen_server). -export([init/1,handle_call/3,handle_cast/2,code_change/3]).",
+     io_lib:format("init(_) -> {ok,{~b,x}}. handle_call(X,_,{_,_} = S) -> {reply,f0(X),S}. handle_cast(_,S) -> {noreply,S}. ~s",
+                   [Vsn, Change])}.

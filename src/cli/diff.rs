@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::args::DiffArgs;
 use super::context::Context;
@@ -196,11 +195,7 @@ fn compare(old: &Version, new: &Version) -> Result<Vec<ModuleDiff>, Vec<Diagnost
 
 /// A version that is the same as the other: its bytes have nothing to add.
 fn light(path: &Path, facts: &BeamFacts) -> Beam {
-    Beam {
-        bytes: Arc::from([]),
-        file: path.display().to_string(),
-        facts: facts.clone(),
-    }
+    Beam::new([], path.display().to_string(), facts.clone())
 }
 
 fn read_beam(path: &Path) -> Result<Beam, FileError> {
@@ -209,11 +204,8 @@ fn read_beam(path: &Path) -> Result<Beam, FileError> {
         path: path.to_owned(),
         error,
     };
-    Ok(Beam {
-        facts: BeamFacts::read_whole(&file.bytes, &BTreeSet::new()).map_err(wrong)?,
-        bytes: Arc::from(file.bytes),
-        file: path.display().to_string(),
-    })
+    let facts = BeamFacts::read_whole(&file.bytes, &BTreeSet::new()).map_err(wrong)?;
+    Ok(Beam::new(file.bytes, path.display().to_string(), facts))
 }
 
 fn applications(

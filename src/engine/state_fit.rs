@@ -8,7 +8,6 @@ use super::Upgrade;
 use crate::diag::{Code, Diagnostic};
 use crate::exec::rehearsal::{Seek, Tried};
 use crate::facts::beam::code::symbolic::{TupleUses, ValueKind};
-use crate::facts::beam::debug::records;
 use crate::facts::beam::states::{Held, Place, StateShape, Version, demands};
 use crate::facts::change::ChangeSet;
 use crate::name::Module;
@@ -45,10 +44,9 @@ impl Grown {
                     grown.structs.insert(Atom::new(module.as_str()), keys);
                 }
             }
-            let defined = |bytes: &[u8]| records(bytes).ok().flatten().unwrap_or_default();
-            let (before, after) = (defined(&old.bytes), defined(&new.bytes));
+            let (before, after) = (old.records(), new.records());
             let size = |fields: usize| u32::try_from(fields + 1).unwrap_or(u32::MAX);
-            for record in &after {
+            for record in after {
                 let former = before.iter().find(|former| former.name == record.name);
                 let Some(former) = former else { continue };
                 if former.fields.len() == record.fields.len() {

@@ -20,17 +20,21 @@ pub fn evaluate(
     let tokens = second(&scanned, "ok").ok_or_else(|| refused(&scanned))?;
     let parsed = session.call("erl_parse", "parse_exprs", vec![tokens], timeout)?;
     let exprs = second(&parsed, "ok").ok_or_else(|| refused(&parsed))?;
-    // erl_eval takes an orddict: sorted by name.
-    let sorted: std::collections::BTreeMap<&str, &Term> = bindings
+    let bindings = bindings
         .iter()
-        .map(|(name, value)| (*name, value))
-        .collect();
-    let bindings = Term::list(
-        sorted
-            .into_iter()
-            .map(|(name, value)| Term::tuple([Term::atom(name), value.clone()])),
-    );
-    let answer = session.call("erl_eval", "exprs", vec![exprs, bindings], timeout)?;
+        .map(|(name, value)| (Term::atom(name), value.clone()));
+    // Maps cost erl_eval half as much; OTP 24 and older take an orddict only: sorted by name.
+    let bindings = match session.otp() {
+        25.. => Term::map(bindings),
+        _ => {
+            let sorted: std::collections::BTreeMap<Term, Term> = bindings.collect();
+            let pair = |(name, value)| Term::tuple([name, value]);
+            Term::list(sorted.into_iter().map(pair))
+        }
+    };
+    // With a handler for local functions, even none, erl_eval does not lint all of it first.
+    let args = vec![exprs, bindings, Term::atom("none")];
+    let answer = session.call("erl_eval", "exprs", args, timeout)?;
     second(&answer, "value").ok_or_else(|| refused(&answer))
 }
 

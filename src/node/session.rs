@@ -86,6 +86,8 @@ struct Owner {
     terms: Option<String>,
     /// Where compiled agents for this node are kept, when somewhere.
     agents: OnceLock<PathBuf>,
+    /// The OTP release of the node, once it was asked for.
+    otp: OnceLock<u32>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -196,6 +198,7 @@ impl Session {
             peer,
             terms,
             agents: OnceLock::new(),
+            otp: OnceLock::new(),
             threads: Vec::new(),
         };
         let start = |name: &str| std::thread::Builder::new().name(name.to_owned());
@@ -273,6 +276,16 @@ impl Session {
     /// Where compiled agents for nodes like this one are kept.
     pub(crate) fn agents(&self) -> Option<&Path> {
         self.owner.agents.get().map(PathBuf::as_path)
+    }
+
+    /// The OTP release of the node, `25` for instance; 0 when it does not say. Asked for once.
+    pub(crate) fn otp(&self) -> u32 {
+        *self.owner.otp.get_or_init(|| {
+            let asked = vec![Term::atom("otp_release")];
+            let answer = self.call("erlang", "system_info", asked, Duration::from_secs(10));
+            let text = answer.ok().and_then(|answer| answer.to_text());
+            text.and_then(|text| text.parse().ok()).unwrap_or(0)
+        })
     }
 
     /// What we are called there.

@@ -205,11 +205,7 @@ fn beams(folder: &Path) -> Result<Beams> {
     let mut found = Beams::new();
     for path in paths {
         let file = read_beam_file(&path).map_err(|error| unusable(error.to_string()))?;
-        let beam = Beam {
-            bytes: Arc::from(file.bytes),
-            file: path.display().to_string(),
-            facts: file.facts,
-        };
+        let beam = Beam::new(file.bytes, path.display().to_string(), file.facts);
         found.insert(beam.facts.module.clone(), beam);
     }
     Ok(found)

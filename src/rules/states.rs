@@ -10,7 +10,7 @@ use super::{Change, Class, ModuleRules};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::beam::BeamFacts;
 use crate::facts::beam::code::symbolic::Wanted;
-use crate::facts::beam::debug::{RecordDefinition, records};
+use crate::facts::beam::debug::RecordDefinition;
 use crate::facts::beam::states::{Callbacks, Held, Misfit, StateShape, Version, misfit};
 use crate::facts::change::{ChangeSet, Changed};
 use crate::name::Module;
@@ -174,7 +174,6 @@ impl<'c> Versions<'c> {
         let changed = changes.modules.get(module)?;
         let new = changed.new.as_ref()?;
         let callbacks = callbacks(&new.facts)?;
-        let defined = |bytes: &[u8]| records(bytes).ok().flatten().unwrap_or_default();
         let old = changed.old.as_ref();
         Some(Self {
             changes,
@@ -183,8 +182,8 @@ impl<'c> Versions<'c> {
             new: Version::read(module, &new.bytes)?,
             old: old.and_then(|old| Version::read(module, &old.bytes)),
             records: (
-                old.map(|old| defined(&old.bytes)).unwrap_or_default(),
-                defined(&new.bytes),
+                old.map(|old| old.records().to_vec()).unwrap_or_default(),
+                new.records().to_vec(),
             ),
         })
     }

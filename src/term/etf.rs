@@ -13,6 +13,7 @@ mod convert;
 mod encode;
 mod scan;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::Read;
 
@@ -211,6 +212,17 @@ pub fn decode_prefix(bytes: &[u8]) -> Result<(Term, usize), EtfError> {
     }
     let scan = scan::scan(bytes, 1)?;
     Ok((build(&bytes[..scan.end], &scan)?, scan.end))
+}
+
+/// The bytes of an external term, inflated where it is compressed, without looking at what they say.
+///
+/// # Errors
+/// As [`decode`], of the compression.
+pub(crate) fn plain(bytes: &[u8]) -> Result<Cow<'_, [u8]>, EtfError> {
+    match bytes.get(1) {
+        Some(&COMPRESSED) => Ok(Cow::Owned(inflate(bytes)?.0)),
+        _ => Ok(Cow::Borrowed(bytes)),
+    }
 }
 
 /// Inflates a compressed term. Gives the plain external term, with its 131, and the bytes used.

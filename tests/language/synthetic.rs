@@ -60,11 +60,7 @@ fn facts(name: &str, given: &Given) -> BeamFacts {
 impl World {
     pub fn changes(&self) -> ChangeSet {
         let modules = self.0.iter().map(|(name, given)| {
-            let beam = || Beam {
-                bytes: Arc::from([]),
-                file: format!("/shop/{name}.beam"),
-                facts: facts(name, given),
-            };
+            let beam = || Beam::new([], format!("/shop/{name}.beam"), facts(name, given));
             let had = given.had.as_ref().unwrap_or(&given.exports);
             let changed = Changed {
                 unloaded: None,

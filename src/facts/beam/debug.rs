@@ -81,8 +81,29 @@ fn with_forms(bytes: &[u8]) -> Result<Option<Vec<Term>>, BeamError> {
     Ok(forms(&chunks))
 }
 
+/// Whether there is abstract code that says nothing of records, as most modules' does not: then it is not decoded.
+fn has_no_records(chunk: &[u8]) -> bool {
+    // {debug_info_v1, erl_abstract_code, {[_ | _], Options}}, with atoms of either length field.
+    const HEADS: [&[u8]; 2] = [
+        b"\x83h\x03w\x0ddebug_info_v1w\x11erl_abstract_codeh\x02l",
+        b"\x83h\x03d\x00\x0ddebug_info_v1d\x00\x11erl_abstract_codeh\x02l",
+    ];
+    let Ok(plain) = etf::plain(chunk) else {
+        return false;
+    };
+    HEADS.iter().any(|head| plain.starts_with(head))
+        && !plain
+            .split(|byte| *byte == b'r')
+            .skip(1)
+            .any(|rest| rest.starts_with(b"ecord"))
+}
+
+/// Forms that may say something of records.
 fn forms(chunks: &Chunks<'_>) -> Option<Vec<Term>> {
     if let Some(chunk) = chunks.get(b"Dbgi") {
+        if has_no_records(chunk) {
+            return Some(Vec::new());
+        }
         // {debug_info_v1, erl_abstract_code, {Forms, Options}}
         let [tag, backend, data] = elements(etf::decode(chunk).ok()?)?;
         let known = tag.is_atom("debug_info_v1") && backend.is_atom("erl_abstract_code");

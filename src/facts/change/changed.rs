@@ -1,9 +1,10 @@
 //! A module that takes part: the versions of it, and its processes.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::facts::beam::BeamFacts;
 use crate::facts::beam::code::effects::loops;
+use crate::facts::beam::debug::{self, RecordDefinition, RecordDefinitions};
 use crate::facts::node::processes::ModuleProcesses;
 use crate::facts::node::queries::RunningVersion;
 use crate::name::{App, FunctionArity, Mfa};
@@ -17,6 +18,32 @@ pub struct Beam {
     pub file: String,
     /// Its facts.
     pub facts: BeamFacts,
+    /// What its debug information says of records, once it was asked for: decoding it takes a while.
+    records: Arc<OnceLock<Option<RecordDefinitions>>>,
+}
+
+impl Beam {
+    /// A beam with its facts.
+    pub fn new(bytes: impl Into<Arc<[u8]>>, file: String, facts: BeamFacts) -> Self {
+        Self {
+            bytes: bytes.into(),
+            file,
+            facts,
+            records: Arc::default(),
+        }
+    }
+
+    /// The records that its debug information knows and uses; `None` where it has none, or none that can be read.
+    pub fn records_in_use(&self) -> Option<&RecordDefinitions> {
+        let read = || debug::records_in_use(&self.bytes).ok().flatten();
+        self.records.get_or_init(read).as_ref()
+    }
+
+    /// The definitions alone; none where there is no debug information.
+    pub fn records(&self) -> &[RecordDefinition] {
+        self.records_in_use()
+            .map_or(&[], |records| &records.defined)
+    }
 }
 
 /// A module that takes part.

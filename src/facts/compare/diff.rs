@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::facts::app::AppSpec;
 use crate::facts::beam::BeamFacts;
-use crate::facts::beam::debug::{self, RecordDefinition, RecordDefinitions};
-use crate::facts::change::{ChangeSet, Changed};
+use crate::facts::beam::debug::{RecordDefinition, RecordDefinitions};
+use crate::facts::change::{Beam, ChangeSet, Changed};
 use crate::name::{App, FunctionArity, Md5, Module};
 use crate::term::{Atom, Term};
 
@@ -160,7 +160,7 @@ impl ModuleDiff {
         );
         let both = old.zip(new);
         let former = changed.old.as_ref().or(changed.unloaded.as_ref());
-        let bytes = former.zip(changed.new.as_ref());
+        let beams = former.zip(changed.new.as_ref());
         Self {
             module: module.clone(),
             kind: kind(md5, both),
@@ -170,7 +170,7 @@ impl ModuleDiff {
             exports: Delta::of(before, after),
             behaviours: both.map(|(old, new)| Delta::of(&old.behaviours, &new.behaviours)),
             attributes: both.map_or_else(Vec::new, |(old, new)| attributes(old, new)),
-            records: bytes.and_then(|(old, new)| records(&old.bytes, &new.bytes)),
+            records: beams.and_then(|(old, new)| records(old, new)),
             struct_fields: both.and_then(|(old, new)| struct_fields(old, new)),
             converts: [3, 4]
                 .iter()
@@ -242,9 +242,8 @@ fn attributes(old: &BeamFacts, new: &BeamFacts) -> Vec<AttributeDiff> {
     differ.filter(|both| both.old != both.new).collect()
 }
 
-fn records(old: &[u8], new: &[u8]) -> Option<Vec<RecordDiff>> {
-    let read = |bytes| debug::records_in_use(bytes).ok().flatten();
-    let (old, new) = (read(old)?, read(new)?);
+fn records(old: &Beam, new: &Beam) -> Option<Vec<RecordDiff>> {
+    let (old, new) = (old.records_in_use()?, new.records_in_use()?);
     let mut names: Vec<&Atom> = Vec::new();
     for record in new.defined.iter().chain(&old.defined) {
         if !names.contains(&&record.name) {
@@ -264,7 +263,7 @@ fn records(old: &[u8], new: &[u8]) -> Option<Vec<RecordDiff>> {
             name: name.clone(),
             fields,
             in_both: before.is_some() && after.is_some(),
-            state: is_state(name, &old, &new),
+            state: is_state(name, old, new),
         })
     });
     Some(differ.collect())
@@ -307,8 +306,7 @@ pub fn shared_records(set: &ChangeSet) -> Vec<SharedRecord> {
         let Some((old, new)) = changed.old.as_ref().zip(changed.new.as_ref()) else {
             continue;
         };
-        let read = |bytes| debug::records_in_use(bytes).ok().flatten();
-        let Some((old, new)) = read(&old.bytes).zip(read(&new.bytes)) else {
+        let Some((old, new)) = old.records_in_use().zip(new.records_in_use()) else {
             continue;
         };
         for record in new.defined.iter().filter(|r| new.used.contains(&r.name)) {

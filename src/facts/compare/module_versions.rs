@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use super::compared_node::ComparedNode;
 use super::library_versions::NewFolders;
@@ -175,14 +174,7 @@ fn old_copies(
             && let Some(module) = wanted.remove(&facts.md5)
         {
             let file = loaded[module].file.clone();
-            copies.insert(
-                module.clone(),
-                Beam {
-                    bytes: Arc::from(bytes),
-                    file,
-                    facts,
-                },
-            );
+            copies.insert(module.clone(), Beam::new(bytes, file, facts));
         }
     };
     for md5 in wanted.keys().copied().collect::<Vec<_>>() {

@@ -5,7 +5,6 @@
 //! answer; [`on_disk`] puts the answers together.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use super::compared_node::ComparedNode;
 use super::library_versions::{self, NewFolders};
@@ -379,8 +378,7 @@ fn fetch(
             let why = format!("it holds the module {}", facts.module);
             return Err(unusable(&file, &why));
         }
-        let bytes = Arc::from(bytes);
-        beams.insert(module, Beam { bytes, file, facts });
+        beams.insert(module, Beam::new(bytes, file, facts));
     }
     Ok(beams)
 }

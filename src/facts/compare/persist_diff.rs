@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
 
 use super::local_beams::local;
 use crate::diag::{Code, Diagnostic, Result, Span};
@@ -92,11 +91,7 @@ pub fn unwritten(
             continue;
         };
         if let (CodeOrigin::File(there), true) = (&loaded.origin, loaded.md5 == file.facts.md5) {
-            let beam = Beam {
-                bytes: Arc::from(file.bytes),
-                file: there.clone(),
-                facts: file.facts,
-            };
+            let beam = Beam::new(file.bytes, there.clone(), file.facts);
             same.insert(beam.facts.module.clone(), beam);
         }
     }

@@ -10,7 +10,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::compared_node::ComparedNode;
 use super::local_beams::{local, small_file, unusable};
@@ -54,12 +53,7 @@ pub(super) fn pushed(
             Some(CodeOrigin::File(there)) => there.clone(),
             _ => new_name(&file, &homes),
         };
-        let (bytes, facts) = (Arc::from(file.bytes), file.facts);
-        let beam = Beam {
-            bytes,
-            file: shown,
-            facts,
-        };
+        let beam = Beam::new(file.bytes, shown, file.facts);
         beams.insert(module, beam);
     }
     let (mut beams, on_demand) = already_there(node, beams)?;

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use super::compared_node::ComparedNode;
 use super::local_beams::local;
@@ -47,8 +46,7 @@ pub(super) fn versions(
             let Some(bytes) = bytes else { continue };
             let facts = BeamFacts::read(&bytes).map(|facts| facts.on(otp));
             if let Some(facts) = facts.ok().filter(|facts| facts.module == module) {
-                let bytes = Arc::from(bytes);
-                found.insert(module, Beam { bytes, file, facts });
+                found.insert(module, Beam::new(bytes, file, facts));
             }
         }
     } else {
@@ -56,11 +54,8 @@ pub(super) fn versions(
             for file in local(patterns, base, otp)? {
                 let module = file.facts.module.clone();
                 if asleep.contains(&module) {
-                    let beam = Beam {
-                        bytes: Arc::from(file.bytes),
-                        file: beams[&module].file.clone(),
-                        facts: file.facts,
-                    };
+                    let there = beams[&module].file.clone();
+                    let beam = Beam::new(file.bytes, there, file.facts);
                     found.entry(module).or_insert(beam);
                 }
             }

@@ -60,7 +60,8 @@
 %%   done_ahead                    conversions interrupted, and those that came first for them
 %%   stragglers, straggling        calls that are still inside something, with monitors; why
 %%   done_with, early              children that are done; processes resumed before the window ends
-%%   trier                         the process that tries conversions (06)
+%%   trier, rehearse_found         the process that tries conversions, those whose states it tries
+%%   twins_since                   when loading twins or taking them away has rested last
 %%   latest                        when the run has to end (in the process that changes children)
 %%   loop_pattern                  the regular expression of `loops`, compiled
 %% of a worker:

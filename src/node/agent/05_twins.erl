@@ -26,13 +26,13 @@ twins_load(Ms) ->
     Us = case log_get(found) of [] -> at_low_priority(Load); _ -> Load() end,
     #{twins => length(Names), us => Us, schedulers => erlang:system_info(schedulers_online)}.
 
-%% us that the loader took. One after the other: it takes its time for a module in one go, and for
-%% several at once on as many schedulers.
+%% us that the loader took. Few at a time: it takes its time for those that it is given in one go,
+%% and for several at once on as many schedulers; and each time the schedulers of the node meet.
 twins_load_each(Twins) ->
-    All = [case code:prepare_loading([{N, atom_to_list(N), New}]) of
+    All = [case code:prepare_loading([{N, atom_to_list(N), New} || {N, New} <- Some]) of
                {ok, Prepared} -> between_twins(), Prepared;
                {error, Why} -> fail({twins_not_loadable, Why})
-           end || {N, New} <- Twins],
+           end || Some <- few_at_a_time(Twins, 64 * 1024)],
     lists:sum([begin
                    T = now_us(),
                    case code:finish_loading(Prepared) of
@@ -46,8 +46,25 @@ twins_load_each(Twins) ->
                    Us
                end || Prepared <- All]).
 
-%% The node's own work goes first, unless processes are suspended.
-between_twins() -> case log_get(found) of [] -> receive after 2 -> ok end; _ -> ok end.
+%% At most ten, of so many bytes together; larger ones alone.
+few_at_a_time([], _) -> [];
+few_at_a_time([One | Rest], Most) ->
+    {Some, More} = few(Rest, 9, Most - byte_size(element(2, One)), [One]),
+    [Some | few_at_a_time(More, Most)].
+
+few([{_, New} = One | Rest], N, Left, Some) when N > 0, byte_size(New) =< Left ->
+    few(Rest, N - 1, Left - byte_size(New), [One | Some]);
+few(Rest, _, _, Some) -> {Some, Rest}.
+
+%% The node's own work goes first, unless processes are suspended: a rest of two ms after three ms of
+%% work.
+between_twins() ->
+    Now = now_us(),
+    Since = case get(twins_since) of undefined -> Now; T -> T end,
+    case log_get(found) =:= [] andalso Now - Since >= 3000 of
+        true -> receive after 2 -> put(twins_since, now_us()) end;
+        false -> put(twins_since, Since)
+    end.
 
 %% => twins_dropped()
 twins_drop(Ms) ->

@@ -73,16 +73,32 @@ with_twins(Asked, Twins) ->
         _ -> Named
     end.
 
+%% All processes of the node are looked at once, for all modules that the steps ask about.
+processes_of(M) ->
+    Known = case get(rehearse_found) of
+        #{M := _} = Found -> Found;
+        _ ->
+            All = [N || {_, {rehearse, #{module := N, processes := all}}} <- job(steps, [])],
+            Found = processes_of_all(lists:usort([M | All])),
+            put(rehearse_found, Found),
+            Found
+    end,
+    Pids = maps:get(M, Known),
+    put(rehearse_found, maps:remove(M, Known)),
+    [P || P <- Pids, is_process_alive(P)].
+
 %% By a process of its own: what it makes of all processes of the node is garbage that the executor
 %% would carry along. It has room for that from the beginning, instead of copying it time and again.
-processes_of(M) ->
+processes_of_all(Ms) ->
     {Exec, Ref} = {self(), make_ref()},
     {Job, Log, Watchers} = {get(job), get(log), get(watchers)},
     Room = min(4000000, 30 * erlang:system_info(process_count)),
     {P, Mon} = spawned(fun() ->
                            [put(K, V) || {K, V} <- [{job, Job}, {log, Log}, {watchers, Watchers}]],
-                           {Found, _} = find(#{M => 1000}, [], brief),
-                           Exec ! {Ref, lists:sort(parts_pids(maps:get(M, Found, {})))}
+                           Want = maps:from_list([{M, 1000} || M <- Ms]),
+                           {Found, _} = find(Want, [], brief),
+                           Pids = fun(M) -> lists:sort(parts_pids(maps:get(M, Found, {}))) end,
+                           Exec ! {Ref, maps:from_list([{M, Pids(M)} || M <- Ms])}
                        end, [monitor, {priority, low}, {min_heap_size, Room}]),
     receive
         {Ref, Pids} -> demonitor(Mon, [flush]), Pids;
