@@ -300,6 +300,10 @@ answered_by({statem, M}, Request, From, {Name, Data}) ->
 answered_server(_, From, {reply, Reply, S}) -> replies(S, [{From, Reply}]);
 answered_server(_, From, {reply, Reply, S, Then}) when Then =:= infinity; Then =:= hibernate ->
     replies(S, [{From, Reply}]);
+%% From OTP 28 on a supervisor hibernates when nothing has come for a while: it may do that later.
+answered_server(supervisor, From, {reply, Reply, S, {timeout, _, {hibernate, _}}}) ->
+    replies(S, [{From, Reply}]);
+answered_server(supervisor, _, {noreply, S, {timeout, _, {hibernate, _}}}) -> replies(S, []);
 answered_server(M, From, {reply, Reply, S, {continue, Arg}}) ->
     continued(M, Arg, S, [{From, Reply}]);
 %% The answer comes from elsewhere.
