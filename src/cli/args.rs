@@ -131,7 +131,7 @@ pub enum Command {
     Mend(MendArgs),
     /// Recorded runs
     Log(LogArgs),
-    /// What a node runs, and what differs; --save keeps copies of the running beams
+    /// What a node runs, and what differs; --save keeps copies of all running beams
     Status(StatusArgs),
     /// Make the relup that systools:make_relup makes, from .rel, .app and .appup files
     Relup(RelupArgs),

@@ -18,6 +18,9 @@ use crate::plan::load::read_text;
 use crate::report::style;
 use crate::syntax::fmt::format_plan;
 
+/// Standard input in place of a plan's file.
+pub(super) const STDIN: &str = "-";
+
 pub(super) fn run(context: &Context<'_>, args: &FmtArgs) -> Exit {
     let mut exit = Exit::Done;
     for file in &args.files {
@@ -37,7 +40,7 @@ fn worse(one: Exit, other: Exit) -> Exit {
 }
 
 fn one(context: &Context<'_>, file: &Path, check: bool) -> Exit {
-    let stdin = file == Path::new("-");
+    let stdin = file == Path::new(STDIN);
     let text = if stdin { from_stdin() } else { read_text(file) };
     let text = match text {
         Ok(text) => text,
@@ -84,11 +87,22 @@ fn one(context: &Context<'_>, file: &Path, check: bool) -> Exit {
     Exit::Done
 }
 
-fn from_stdin() -> Result<String, String> {
+/// The largest plan that is read.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// The plan `-`.
+///
+/// # Errors
+/// In words: it cannot be read, is not UTF-8, or larger than 16 MiB.
+pub(super) fn from_stdin() -> Result<String, String> {
     let mut text = String::new();
     let read = std::io::stdin()
         .lock()
-        .take(16 << 20)
+        .take(MAX_BYTES + 1)
         .read_to_string(&mut text);
-    read.map(|_| text).map_err(|why| why.to_string())
+    match read {
+        Ok(length) if length as u64 > MAX_BYTES => Err(format!("larger than {MAX_BYTES} bytes")),
+        Ok(_) => Ok(text),
+        Err(why) => Err(why.to_string()),
+    }
 }

@@ -9,12 +9,23 @@ use clap_complete::engine::ArgValueCompleter;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// New beams for a node that is named in place of a plan.
+#[derive(Debug, Default, clap::Args)]
+pub struct PushArgs {
+    /// With a node in place of a plan: new beams to push from here, instead of those on its disk; repeatable
+    #[arg(long = "push", value_name = "GLOB", value_hint = clap::ValueHint::AnyPath)]
+    pub globs: Vec<String>,
+}
+
 /// `updo preview`
 #[derive(Debug, clap::Args)]
 pub struct PreviewArgs {
-    /// The plan; or a node: what differs between it and its disk
+    /// The plan, `-` for standard input; or a node: what differs between it and its disk
     #[arg(value_name = "PLAN | NODE", add = ArgValueCompleter::new(complete::plans))]
     pub plan: PathBuf,
+    /// New beams
+    #[command(flatten)]
+    pub push: PushArgs,
     /// The low-level script, as a relup would have it
     #[arg(long)]
     pub low: bool,
@@ -44,9 +55,12 @@ pub struct PreviewArgs {
 /// `updo rehearse`
 #[derive(Debug, clap::Args)]
 pub struct RehearseArgs {
-    /// The plan; or a node: what differs between it and its disk
+    /// The plan, `-` for standard input; or a node: what differs between it and its disk
     #[arg(value_name = "PLAN | NODE", add = ArgValueCompleter::new(complete::plans))]
     pub plan: PathBuf,
+    /// New beams
+    #[command(flatten)]
+    pub push: PushArgs,
     /// How many processes of one module are asked for their state, at most (10000)
     #[arg(long, value_name = "N")]
     pub at_most: Option<usize>,
@@ -61,9 +75,12 @@ pub struct RehearseArgs {
 /// `updo run`
 #[derive(Debug, clap::Args)]
 pub struct RunArgs {
-    /// The plan; or a node: what differs between it and its disk; or a script that `preview -o` has saved
+    /// The plan, `-` for standard input; or a node: what differs between it and its disk; or a script that `preview -o` has saved
     #[arg(value_name = "PLAN | NODE | FILE.script", add = ArgValueCompleter::new(complete::plans))]
     pub plan: PathBuf,
+    /// New beams
+    #[command(flatten)]
+    pub push: PushArgs,
     /// Do not ask
     #[arg(short, long, env = "UPDO_YES", value_parser = FalseyValueParser::new())]
     pub yes: bool,
@@ -181,10 +198,10 @@ pub struct ReplArgs {
 /// `updo status`
 #[derive(Debug, clap::Args)]
 pub struct StatusArgs {
-    /// The plan that names target and code; or a node, and what lies on its disk
+    /// The plan that names target and code, `-` for standard input; or a node, and what lies on its disk
     #[arg(value_name = "PLAN | NODE", add = ArgValueCompleter::new(complete::plans))]
     pub plan: Option<PathBuf>,
-    /// Keep copies of the running beams, so that a later upgrade can be undone
+    /// Keep copies of all running beams, however long it takes, and say which cannot be kept (exit code 1: none can)
     #[arg(long)]
     pub save: bool,
 }
