@@ -21,6 +21,7 @@ mod dead;
 mod effects;
 mod elixir;
 mod faulty;
+mod first_plan;
 mod going_back;
 mod half_undone;
 mod in_place;

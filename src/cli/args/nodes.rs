@@ -12,8 +12,8 @@ use std::time::Duration;
 /// New beams for a node that is named in place of a plan.
 #[derive(Debug, Default, clap::Args)]
 pub struct PushArgs {
-    /// With a node in place of a plan: new beams to push from here, instead of those on its disk; repeatable
-    #[arg(long = "push", value_name = "GLOB", value_hint = clap::ValueHint::AnyPath)]
+    /// With a node in place of a plan: new beams to push from here (files, folders, patterns), instead of those on its disk
+    #[arg(long = "push", value_name = "GLOB", num_args = 1.., value_hint = clap::ValueHint::AnyPath)]
     pub globs: Vec<String>,
 }
 
@@ -141,6 +141,20 @@ pub struct RunArgs {
     /// Undeclared cycles and overrides without a reason are errors
     #[arg(long)]
     pub strict: bool,
+}
+
+/// `updo watch`
+#[derive(Debug, clap::Args)]
+pub struct WatchArgs {
+    /// The node, whose disk is watched; or a plan, `-` for standard input, that says where new code comes from
+    #[arg(value_name = "NODE | PLAN", add = ArgValueCompleter::new(complete::plans))]
+    pub plan: PathBuf,
+    /// New beams
+    #[command(flatten)]
+    pub push: PushArgs,
+    /// Do not try conversions on copies of live states first (the plan's `rehearse never`)
+    #[arg(long, env = "UPDO_NO_REHEARSAL", value_parser = FalseyValueParser::new())]
+    pub no_rehearsal: bool,
 }
 
 /// Sizes of stages.

@@ -51,9 +51,9 @@ pub struct NewArgs {
     /// Where to write it; standard output otherwise
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// New beams to push from here, instead of those on the node's disk; repeatable
-    #[arg(long, value_name = "GLOB")]
-    pub push: Vec<String>,
+    /// New beams
+    #[command(flatten)]
+    pub push: PushArgs,
 }
 
 /// `updo explain`
