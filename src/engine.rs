@@ -17,6 +17,7 @@ mod settings;
 mod state_checks;
 mod state_fit;
 pub mod undo;
+pub mod watch;
 
 pub use discovery::{release_node, tls};
 pub use prepare::{Upgrade, decide};

@@ -40,6 +40,7 @@ mod status;
 mod ticker;
 mod time;
 mod trace;
+mod watch;
 
 pub use exit::Exit;
 
@@ -122,6 +123,7 @@ pub fn main() -> Exit {
         Command::New(args) => new::run(&context, args),
         Command::Preview(args) => preview::run(&context, args),
         Command::Run(args) => run::run(&context, args),
+        Command::Watch(args) => watch::run(&context, args),
         Command::Graph(args) => graph::run(&context, args),
         Command::Diff(args) => diff::run(&context, args),
         Command::Explain(args) => explain::run(&context, args),
@@ -156,7 +158,7 @@ pub fn main() -> Exit {
 /// Whether a command believes what is in the state folder.
 fn uses_state(command: &Command) -> bool {
     use Command::{
-        Attach, Diff, Explain, Graph, Log, Preview, Repl, Replay, Report, Rollback, Run, Status,
+        Attach, Diff, Explain, Graph, Log, Preview, Repl, Replay, Report, Rollback, Run, Status, Watch,
     };
     matches!(
         command,
@@ -172,6 +174,7 @@ fn uses_state(command: &Command) -> bool {
             | Rollback(_)
             | Run(_)
             | Status(_)
+            | Watch(_)
     )
 }
 

@@ -69,5 +69,6 @@ mod unloaded;
 mod unreadable;
 mod unusual;
 mod waiting;
+mod watch;
 mod way_back;
 mod windows;

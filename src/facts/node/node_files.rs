@@ -18,6 +18,7 @@ use super::folders::folder_of;
 use crate::diag::Result;
 use crate::facts::beam::BeamFacts;
 use crate::facts::beam::chunk::MAX_BEAM;
+use crate::facts::local::files::{FileLook, is_code, look_at};
 use crate::name::Md5;
 use crate::node::{Session, evaluate};
 use crate::state::beams::Store;
@@ -240,6 +241,37 @@ impl<'a> Disk<'a> {
             }
         };
         Ok(folders.iter().map(list).collect())
+    }
+
+    /// Sizes and times of the beams and specifications in folders of the node, by their names.
+    ///
+    /// # Errors
+    /// As [`Disk::beams`].
+    pub fn looks(&mut self, folders: &[String]) -> Result<BTreeMap<String, FileLook>> {
+        let names = self.list(folders)?;
+        let inside = folders.iter().zip(names).flat_map(|(folder, names)| {
+            let names = names.into_iter().filter(|name| is_code(name));
+            names.map(move |name| format!("{folder}/{name}"))
+        });
+        let (here, far): (Vec<String>, Vec<String>) = inside.partition(|file| self.is_here(file));
+        let here = here.into_iter().filter_map(|file| {
+            let look = look_at(file.as_ref())?;
+            Some((file, look))
+        });
+        let mut looks: BTreeMap<String, FileLook> = here.collect();
+        let stats = self.stats(&far)?;
+        for (file, info) in far.into_iter().zip(stats) {
+            if let FileInfo::At(stat) = info {
+                looks.insert(file, FileLook::of(&stat));
+            }
+        }
+        Ok(looks)
+    }
+
+    /// Whether some of these folders can be seen by the node only, as far as was asked.
+    pub fn is_far(&self, folders: &[String]) -> bool {
+        let mut folders = folders.iter();
+        folders.any(|folder| !self.same.get(folder).copied().unwrap_or(false))
     }
 
     /// Which of these files may contain one of these names: their positions. A compressed file always may.
