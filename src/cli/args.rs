@@ -4,6 +4,7 @@ mod around;
 mod nodes;
 mod offline;
 mod plans;
+mod push;
 
 use std::path::PathBuf;
 
@@ -17,6 +18,7 @@ pub use around::*;
 pub use nodes::*;
 pub use offline::*;
 pub use plans::*;
+pub use push::*;
 
 /// Hot code upgrades of live Erlang and Elixir nodes: shown before they are done, run as a transaction.
 #[derive(Debug, Parser)]

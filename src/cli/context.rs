@@ -6,7 +6,7 @@ use super::args::{Global, PushArgs};
 use super::config::Config;
 use super::env_flags::Given;
 use super::exit::Exit;
-use super::fmt::{STDIN, from_stdin};
+use super::standard_input::{STDIN, from_stdin};
 use crate::diag::{Code, Diagnostic, SourceMap};
 use crate::engine::{Engine, OpenedPlan, Settings};
 use crate::facts::local::globs;

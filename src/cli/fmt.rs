@@ -1,25 +1,17 @@
 //! `updo fmt`: plans as they should look. A file is replaced as a whole or not at all; a broken plan is left
 //! alone and its errors are reported.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "a plan may come from standard input"
-)]
-
-use std::io::Read;
 use std::path::Path;
 
 use super::args::FmtArgs;
 use super::context::Context;
 use super::exit::Exit;
+use super::standard_input::{STDIN, from_stdin};
 use crate::atomic_file;
 use crate::diag::{Code, Diagnostic, SourceMap};
 use crate::plan::load::read_text;
 use crate::report::style;
 use crate::syntax::fmt::format_plan;
-
-/// Standard input in place of a plan's file.
-pub(super) const STDIN: &str = "-";
 
 pub(super) fn run(context: &Context<'_>, args: &FmtArgs) -> Exit {
     let mut exit = Exit::Done;
@@ -85,24 +77,4 @@ fn one(context: &Context<'_>, file: &Path, check: bool) -> Exit {
             .status(&format!("{mark} {} formatted", file.display()));
     }
     Exit::Done
-}
-
-/// The largest plan that is read.
-const MAX_BYTES: u64 = 16 << 20;
-
-/// The plan `-`.
-///
-/// # Errors
-/// In words: it cannot be read, is not UTF-8, or larger than 16 MiB.
-pub(super) fn from_stdin() -> Result<String, String> {
-    let mut text = String::new();
-    let read = std::io::stdin()
-        .lock()
-        .take(MAX_BYTES + 1)
-        .read_to_string(&mut text);
-    match read {
-        Ok(length) if length as u64 > MAX_BYTES => Err(format!("larger than {MAX_BYTES} bytes")),
-        Ok(_) => Ok(text),
-        Err(why) => Err(why.to_string()),
-    }
 }

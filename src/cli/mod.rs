@@ -36,6 +36,7 @@ mod rollout_screen;
 mod run;
 mod screen;
 mod signals;
+mod standard_input;
 mod status;
 mod ticker;
 mod time;
@@ -158,7 +159,8 @@ pub fn main() -> Exit {
 /// Whether a command believes what is in the state folder.
 fn uses_state(command: &Command) -> bool {
     use Command::{
-        Attach, Diff, Explain, Graph, Log, Preview, Repl, Replay, Report, Rollback, Run, Status, Watch,
+        Attach, Diff, Explain, Graph, Log, Preview, Repl, Replay, Report, Rollback, Run, Status,
+        Watch,
     };
     matches!(
         command,

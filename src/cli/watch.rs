@@ -202,13 +202,9 @@ impl<'a> Watch<'a> {
                 .ui
                 .diagnostics(&[found.refusal()], &self.engine.plan.sources);
         } else if !upgrade.is_refused() {
-            let rehearsed = match self.rehearsed(connection, &mut upgrade)? {
-                Ok(rehearsed) => rehearsed,
-                Err(()) => {
-                    let line = format!("not upgraded {}: nothing was changed", words.all());
-                    self.say("refused", &words.modules, None, &line);
-                    return Ok(again);
-                }
+            let Ok(rehearsed) = self.rehearsed(connection, &mut upgrade)? else {
+                self.untouched(&words);
+                return Ok(again);
             };
             let outcome = self.run(connection, &upgrade, rehearsed.as_ref());
             self.ended(&words, &outcome, began);
@@ -223,9 +219,14 @@ impl<'a> Watch<'a> {
                 false => again,
             });
         }
+        self.untouched(&words);
+        Ok(again)
+    }
+
+    /// The line of what was refused before anything was touched.
+    fn untouched(&self, words: &Words) {
         let line = format!("not upgraded {}: nothing was changed", words.all());
         self.say("refused", &words.modules, None, &line);
-        Ok(again)
     }
 
     /// Tries the conversions, as a run does first. `Err(())`: some would fail, which is said.

@@ -60,6 +60,7 @@ pub struct Kept {
 }
 
 impl Connection<'_> {
+    #[doc(hidden)]
     /// Keeps copies of what the node runs, as far as its disk still has it: of every loaded module but those of OTP's own
     /// applications. `within` bounds the time.
     ///

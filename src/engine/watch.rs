@@ -104,6 +104,7 @@ impl<'c> Files<'c> {
 }
 
 impl Connection<'_> {
+    #[doc(hidden)]
     /// Runs an upgrade with what its rehearsal came to, as a rollout of this node alone would.
     pub fn run_rehearsed(
         &self,

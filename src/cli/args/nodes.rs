@@ -1,6 +1,7 @@
 //! Flags of the commands that look at nodes, upgrade them, or ask about earlier runs.
 
 use super::super::complete;
+use super::push::PushArgs;
 use crate::plan::rollout::{Pause, Share, share};
 use crate::rules::Purge;
 use crate::term::Term;
@@ -8,14 +9,6 @@ use clap::builder::FalseyValueParser;
 use clap_complete::engine::ArgValueCompleter;
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// New beams for a node that is named in place of a plan.
-#[derive(Debug, Default, clap::Args)]
-pub struct PushArgs {
-    /// With a node in place of a plan: new beams to push from here (files, folders, patterns), instead of those on its disk
-    #[arg(long = "push", value_name = "GLOB", num_args = 1.., value_hint = clap::ValueHint::AnyPath)]
-    pub globs: Vec<String>,
-}
 
 /// `updo preview`
 #[derive(Debug, clap::Args)]

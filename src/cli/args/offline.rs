@@ -1,7 +1,7 @@
 //! Flags of the commands about beams and releases, which connect to no node.
 
 use super::super::complete;
-use super::PushArgs;
+use super::push::PushArgs;
 use crate::facts::beam::bifs;
 use clap_complete::engine::ArgValueCompleter;
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
 //! Flags of the commands that are about plans and need no node.
 
 use super::super::complete;
-use super::PushArgs;
+use super::push::PushArgs;
 use clap_complete::engine::ArgValueCompleter;
 use std::path::PathBuf;
 
