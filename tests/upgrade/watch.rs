@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::corners::{compiled, node_with};
 use crate::rehearsal::till;
-use crate::support::apps::{Deployed, kiosk};
+use crate::support::apps::{Deployed, kiosk, witness};
 use crate::support::desk::{Desk, Ran, Running};
 use crate::support::{Options, PATIENCE, TestNode};
 
@@ -177,6 +177,34 @@ fn a_genserver_of_elixir_is_upgraded_as_it_is_compiled() {
         "true"
     );
     interrupted(watch);
+}
+
+/// A node that is started again is found again, and what was built meanwhile is no difference any more.
+#[test]
+fn a_node_that_is_restarted_is_watched_on() {
+    let folder = TempDir::new().expect("a folder");
+    let place = folder.path().join("shop");
+    let ebin = compiled(&place, &[till(1, SAME)]);
+    let node = node_with(&ebin);
+    let name = node.name().to_owned();
+    let desk = Desk::rehearsing();
+    let mut watch = desk.on(&node, &["watch", &name]).start();
+    watch.await_says("watching");
+    node.kill();
+    watch.await_says(&format!("waiting for {name}"));
+    compiled(&place, &[till(2, RIGHT)]);
+    let options = Options {
+        name: Some(name.clone()),
+        ..Options::default()
+    };
+    let again = options.path(&ebin).path(witness()).start();
+    again.eval("{module, till} = code:load_file(till)");
+    start(&again);
+    compiled(&place, &[till(4, RIGHT)]);
+    watch.await_says("upgraded till: 5 states converted, ");
+    assert_eq!(again.eval_text(STATES), states(4, ",0"));
+    let ran = interrupted(watch);
+    assert_eq!(ran.stderr.matches("Z upgraded till").count(), 1, "{ran}");
 }
 
 /// Before anything is begun an error is one as everywhere.
