@@ -3,6 +3,7 @@
 //! This is what "embedded" means: the command line does nothing that cannot be done from here. The crate's root hands out
 //! what other programs use; see `examples/embed.rs`.
 
+pub mod copies;
 mod discovery;
 mod environment;
 pub mod leftovers;
@@ -16,6 +17,7 @@ mod settings;
 mod state_checks;
 mod state_fit;
 pub mod undo;
+pub mod watch;
 
 pub use discovery::{release_node, tls};
 pub use prepare::{Upgrade, decide};
@@ -95,7 +97,7 @@ impl Engine {
     /// Reads a plan and what it includes, and checks both as far as that goes without a node. No network: that is
     /// [`Engine::connect`].
     pub fn open(path: &Path, settings: Settings) -> OpenedPlan {
-        let loaded = match plan_of_nodes(path) {
+        let loaded = match plan_of_nodes(path, &settings.push) {
             Some(text) => crate::plan::load_text(path, &text, &settings.sets),
             None => crate::plan::load(path, &settings.sets),
         };
@@ -178,7 +180,7 @@ impl Engine {
     pub fn nodes(&self, target: Option<&str>) -> Result<Vec<NodeName>> {
         if let (Some(wanted), Some(named)) = (target, self.plan.path.to_str())
             && wanted != named
-            && plan_of_nodes(&self.plan.path).is_some()
+            && plan_of_nodes(&self.plan.path, &[]).is_some()
         {
             let title =
                 format!("`{named}` is given in place of a plan, and the target is `{wanted}`");
@@ -336,7 +338,8 @@ pub struct Connection<'a> {
 impl Connection<'_> {
     /// Compares the node with the new code, infers what an upgrade needs, merges the plan, makes the script. Reads only:
     /// the node's loaded modules, applications and processes, beams of this machine or of the node. What is wrong with
-    /// the upgrade itself is in [`Upgrade::diagnostics`].
+    /// the upgrade itself is in [`Upgrade::diagnostics`]. Copies of what runs are kept in [`Settings::state_dir`] as
+    /// long as the node's disk has it.
     ///
     /// # Errors
     /// When the facts cannot be had: E2xx for beams, E5xx for the connection.
@@ -370,6 +373,8 @@ impl Connection<'_> {
             removal::going(plan, &view).into_keys().collect()
         };
         let changes = compare::compare(&self.session, &facts, new, old, &going, &mut seen)?;
+        // Without copies there may be no way back, which the preview says; a comparison needs none.
+        let _ = self.keep_copies_of(&facts, &mut seen, Some(copies::UNASKED));
         let settings = &self.engine.settings;
         let mut upgrade = decide(plan, node, &self.target, facts, changes, settings);
         let missing =

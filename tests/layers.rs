@@ -74,7 +74,15 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
         "cli",
         &[
             // What the screen and the arguments are made of.
-            &["config", "exit", "keys", "live_region", "ticker", "time"],
+            &[
+                "config",
+                "exit",
+                "keys",
+                "live_region",
+                "standard_input",
+                "ticker",
+                "time",
+            ],
             &["complete"],
             &["args"],
             &["env_flags"],
@@ -102,6 +110,7 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
                 "rollback",
                 "run",
                 "status",
+                "watch",
             ],
         ],
     ),

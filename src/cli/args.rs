@@ -4,6 +4,7 @@ mod around;
 mod nodes;
 mod offline;
 mod plans;
+mod push;
 
 use std::path::PathBuf;
 
@@ -17,6 +18,7 @@ pub use around::*;
 pub use nodes::*;
 pub use offline::*;
 pub use plans::*;
+pub use push::*;
 
 /// Hot code upgrades of live Erlang and Elixir nodes: shown before they are done, run as a transaction.
 #[derive(Debug, Parser)]
@@ -27,7 +29,7 @@ pub use plans::*;
     disable_help_subcommand = true
 )]
 #[command(
-    after_help = "Only `run`, `rollback`, `attach`, `mend`, `eval` and `repl` can change a node; `rehearse` loads temporary modules.\n\
+    after_help = "Only `run`, `watch`, `rollback`, `attach`, `mend`, `eval` and `repl` can change a node; `rehearse` loads temporary modules.\n\
     Every flag has an environment variable of lower precedence: UPDO_NO_VERIFY for --no-verify.\n\
     Exit codes: 0 done, 1 plan has errors, 2 wrong usage, 3 something to do, 10-19 nothing was changed, 20 undone,\n\
     21 needs manual repair, 22 some nodes are new, 23 connection lost, 70 a bug in updo."
@@ -113,6 +115,8 @@ pub enum Command {
     /// Preview, ask, upgrade, verify
     #[command(visible_alias = "r")]
     Run(RunArgs),
+    /// For development: upgrade what is rebuilt, as it comes, until ctrl-c
+    Watch(WatchArgs),
     /// The dependency graph of the changed modules; with --beams the call graph, offline
     Graph(GraphArgs),
     /// What differs between old and new: exports, attributes, records, size
@@ -131,7 +135,7 @@ pub enum Command {
     Mend(MendArgs),
     /// Recorded runs
     Log(LogArgs),
-    /// What a node runs, and what differs; --save keeps copies of the running beams
+    /// What a node runs, and what differs; --save keeps copies of all running beams
     Status(StatusArgs),
     /// Make the relup that systools:make_relup makes, from .rel, .app and .appup files
     Relup(RelupArgs),

@@ -26,7 +26,7 @@ pub(super) fn run(context: &Context<'_>, args: &CheckArgs) -> Exit {
         let mut settings = context.settings();
         settings.strict = args.strict;
         settings.warn_unused_everywhere = args.warn_unused == WarnUnused::All;
-        let opened = Engine::open(plan, settings);
+        let opened = context.opened(plan, settings);
         let name = plan.display().to_string();
         say(
             context,

@@ -2,12 +2,15 @@
 
 use std::path::Path;
 
-use super::args::Global;
+use super::args::{Global, PushArgs};
 use super::config::Config;
 use super::env_flags::Given;
 use super::exit::Exit;
+use super::standard_input::{STDIN, from_stdin};
 use crate::diag::{Code, Diagnostic, SourceMap};
-use crate::engine::{Engine, Settings};
+use crate::engine::{Engine, OpenedPlan, Settings};
+use crate::facts::local::globs;
+use crate::plan::load::{absolute, plan_of_nodes};
 use crate::ui::Ui;
 
 /// What every command has.
@@ -38,11 +41,52 @@ impl Context<'_> {
         settings
     }
 
-    /// Opens a plan and says what there is to say; `None` when it has errors.
+    /// Settings of a command that takes `--push`, which goes with a node that is named in place of a plan. The patterns are
+    /// then those of the current folder wherever the plan is read again: by a saved script, by a rollback.
+    ///
+    /// # Errors
+    /// The exit code of wrong usage.
+    pub fn settings_for(&self, plan: Option<&Path>, push: &PushArgs) -> Result<Settings, Exit> {
+        let mut settings = self.settings();
+        if push.globs.is_empty() {
+            return Ok(settings);
+        }
+        match plan {
+            Some(plan) if plan_of_nodes(plan, &[]).is_some() => {}
+            _ => {
+                let title = "--push goes with a node in place of a plan";
+                let help = "in a plan the new beams are said so: code push [\"PATH/*.beam\"].";
+                return Err(self.usage(title, help));
+            }
+        }
+        let here = absolute(Path::new("."));
+        let globs = push.globs.iter();
+        settings.push = globs.map(|glob| globs::absolute(glob, &here)).collect();
+        Ok(settings)
+    }
+
+    /// Opens a plan, `-` for standard input, and says what there is to say; `None` when it has errors.
     pub fn open(&self, plan: &Path, settings: Settings) -> Option<Engine> {
-        let opened = Engine::open(plan, settings);
+        let opened = self.opened(plan, settings);
         self.ui.diagnostics(&opened.diagnostics, &opened.sources);
         opened.engine
+    }
+
+    /// The same, and says nothing.
+    pub fn opened(&self, plan: &Path, settings: Settings) -> OpenedPlan {
+        if plan != Path::new(STDIN) {
+            return Engine::open(plan, settings);
+        }
+        match from_stdin() {
+            Ok(text) => Engine::open_as(plan, &text, settings),
+            Err(why) => OpenedPlan {
+                engine: None,
+                diagnostics: vec![
+                    Diagnostic::new(Code::E109, "cannot read standard input").note(why),
+                ],
+                sources: SourceMap::default(),
+            },
+        }
     }
 
     /// Shows one diagnostic and gives its exit code.

@@ -10,6 +10,7 @@ use super::exit::Exit;
 use super::pager;
 use crate::diag::suggest::suggest;
 use crate::diag::{Diagnostic, SourceMap};
+use crate::engine::Settings;
 use crate::facts::app::AppSpec;
 use crate::facts::beam::BeamFacts;
 use crate::facts::change::{Beam, Changed, RunningVersion};
@@ -19,10 +20,16 @@ use crate::name::{App, Module};
 use crate::report::diff::{DiffReport, json, text};
 
 pub(super) fn run(context: &Context<'_>, args: &DiffArgs) -> Exit {
+    let offline_only = args.old.is_some();
+    let plan = args.what.first().filter(|_| !offline_only).map(Path::new);
+    let settings = match context.settings_for(plan, &args.push) {
+        Ok(settings) => settings,
+        Err(exit) => return exit,
+    };
     match (&args.old, &args.new) {
         (Some(old), Some(new)) => offline(context, args, old, new),
         _ => match args.what.split_first() {
-            Some((plan, modules)) => of_plan(context, args, Path::new(plan), modules),
+            Some((plan, modules)) => of_plan(context, args, settings, (Path::new(plan), modules)),
             None => context.usage(
                 "diff what?",
                 "updo diff PLAN, or updo diff --old EBIN --new EBIN",
@@ -31,8 +38,13 @@ pub(super) fn run(context: &Context<'_>, args: &DiffArgs) -> Exit {
     }
 }
 
-fn of_plan(context: &Context<'_>, args: &DiffArgs, plan: &Path, wanted: &[String]) -> Exit {
-    let Some(engine) = context.open(plan, context.settings()) else {
+fn of_plan(
+    context: &Context<'_>,
+    args: &DiffArgs,
+    settings: Settings,
+    (plan, wanted): (&Path, &[String]),
+) -> Exit {
+    let Some(engine) = context.open(plan, settings) else {
         return Exit::Plan;
     };
     let nodes = match engine.nodes(context.global.target.as_deref()) {

@@ -1,6 +1,6 @@
 //! `updo doctor`: step by step what works on the way to a node, and which setting won where several could.
 //!
-//! Asks only what any run would ask first; changes nothing. The first step that fails ends it with its diagnostic
+//! Asks only what any run would ask first; changes nothing on the node. The first step that fails ends it with its diagnostic
 //! and its exit code: what comes after would only fail for the same reason.
 
 #![expect(
@@ -18,6 +18,7 @@ use super::context::Context;
 use super::exit::Exit;
 use super::pager;
 use crate::diag::{Result, SourceMap};
+use crate::engine::copies::{self, Kept};
 use crate::engine::{self, Engine, Settings, leftovers};
 use crate::facts::node::node_facts;
 use crate::name::NodeName;
@@ -29,6 +30,9 @@ use crate::term::Term;
 
 /// How long one question may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many modules without a copy are named.
+const NAMED: usize = 5;
 
 pub(super) fn run(context: &Context<'_>, args: &DoctorArgs) -> Exit {
     let is_plan = Path::new(&args.what)
@@ -149,7 +153,8 @@ impl Visit<'_> {
                     .unwrap_or_else(|| "nothing of any run, no process is suspended".to_owned())),
             }
         })?;
-        let left = node_facts::gather(session).map(|facts| connection.incomplete_run(&facts))?;
+        let facts = node_facts::gather(session)?;
+        let left = connection.incomplete_run(&facts);
         self.step("last run", |_| {
             Ok(left
                 .as_ref()
@@ -160,6 +165,10 @@ impl Visit<'_> {
         if let Some(found) = left {
             self.context.ui.diagnostics(&[found], &SourceMap::default());
         }
+        self.step("copies", |_| {
+            let kept = connection.keep_copies(&facts, Some(copies::UNASKED))?;
+            Ok(copies_words(&kept))
+        })?;
         self.step("round trip", |_| {
             let began = Instant::now();
             ask(session, "erlang", "node", vec![])?;
@@ -314,6 +323,29 @@ fn settings_of(context: &Context<'_>, settings: &Settings) -> String {
         lines.push(format!("own settings {}: {says}", path.display()));
     }
     lines.join("\n")
+}
+
+/// Of which running beams there are copies: those of the others have no way back.
+fn copies_words(kept: &Kept) -> String {
+    let all = kept.wanted + kept.before;
+    if all == 0 {
+        return "no loaded module has a file outside of OTP's own applications".to_owned();
+    }
+    let (there, all) = (
+        kept.now + kept.before,
+        style::count(all, "running beam", "running beams"),
+    );
+    let mut text = format!("{there} of {all} kept");
+    for (module, _, why) in kept.lost.iter().take(NAMED) {
+        text += &format!("\n{module}: {}", why.words());
+    }
+    if let Some(more) = kept.lost.len().checked_sub(NAMED).filter(|more| *more > 0) {
+        text += &format!("\nand {more} more");
+    }
+    if kept.left > 0 {
+        text += "\nthe others with the next command, or at once: updo status NODE --save";
+    }
+    text
 }
 
 fn ask(session: &Session, module: &str, function: &str, args: Vec<Term>) -> Result<Term> {

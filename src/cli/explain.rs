@@ -15,8 +15,8 @@ pub(super) fn run(context: &Context<'_>, args: &ExplainArgs) -> Exit {
     let words: Vec<&str> = args.what.iter().map(String::as_str).collect();
     match words.as_slice() {
         [code] => explain_code(context, code),
-        [plan, module] => on_node(context, plan, &[module]),
-        [plan, first, "before", then] => on_node(context, plan, &[first, then]),
+        [plan, module] => on_node(context, args, plan, &[module]),
+        [plan, first, "before", then] => on_node(context, args, plan, &[first, then]),
         _ => context.usage(
             "explain what?",
             "updo explain E306, updo explain PLAN MODULE, or updo explain PLAN A before B",
@@ -43,8 +43,13 @@ fn explain_code(context: &Context<'_>, text: &str) -> Exit {
     }
 }
 
-fn on_node(context: &Context<'_>, plan: &str, modules: &[&str]) -> Exit {
-    let Some(engine) = context.open(Path::new(plan), context.settings()) else {
+fn on_node(context: &Context<'_>, args: &ExplainArgs, plan: &str, modules: &[&str]) -> Exit {
+    let plan = Path::new(plan);
+    let settings = match context.settings_for(Some(plan), &args.push) {
+        Ok(settings) => settings,
+        Err(exit) => return exit,
+    };
+    let Some(engine) = context.open(plan, settings) else {
         return Exit::Plan;
     };
     let upgrade = engine

@@ -1,17 +1,12 @@
 //! `updo fmt`: plans as they should look. A file is replaced as a whole or not at all; a broken plan is left
 //! alone and its errors are reported.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "a plan may come from standard input"
-)]
-
-use std::io::Read;
 use std::path::Path;
 
 use super::args::FmtArgs;
 use super::context::Context;
 use super::exit::Exit;
+use super::standard_input::{STDIN, from_stdin};
 use crate::atomic_file;
 use crate::diag::{Code, Diagnostic, SourceMap};
 use crate::plan::load::read_text;
@@ -37,7 +32,7 @@ fn worse(one: Exit, other: Exit) -> Exit {
 }
 
 fn one(context: &Context<'_>, file: &Path, check: bool) -> Exit {
-    let stdin = file == Path::new("-");
+    let stdin = file == Path::new(STDIN);
     let text = if stdin { from_stdin() } else { read_text(file) };
     let text = match text {
         Ok(text) => text,
@@ -82,13 +77,4 @@ fn one(context: &Context<'_>, file: &Path, check: bool) -> Exit {
             .status(&format!("{mark} {} formatted", file.display()));
     }
     Exit::Done
-}
-
-fn from_stdin() -> Result<String, String> {
-    let mut text = String::new();
-    let read = std::io::stdin()
-        .lock()
-        .take(16 << 20)
-        .read_to_string(&mut text);
-    read.map(|_| text).map_err(|why| why.to_string())
 }

@@ -8,6 +8,7 @@ use super::context::Context;
 use super::exit::Exit;
 use crate::diag::suggest::suggest;
 use crate::diag::{Diagnostic, SourceMap};
+use crate::engine::Settings;
 use crate::facts::beam::bifs;
 use crate::facts::local::call_graph;
 use crate::facts::local::files::{self, FileError};
@@ -16,8 +17,12 @@ use crate::graph::{self, build};
 use crate::name::Module;
 
 pub(super) fn run(context: &Context<'_>, args: &GraphArgs) -> Exit {
+    let settings = match context.settings_for(args.plan.as_deref(), &args.push) {
+        Ok(settings) => settings,
+        Err(exit) => return exit,
+    };
     match &args.plan {
-        Some(plan) => of_plan(context, args, plan),
+        Some(plan) => of_plan(context, args, settings, plan),
         None => of_beams(context, args),
     }
 }
@@ -34,8 +39,8 @@ fn format(context: &Context<'_>, args: &GraphArgs) -> Format {
     }
 }
 
-fn of_plan(context: &Context<'_>, args: &GraphArgs, plan: &Path) -> Exit {
-    let Some(engine) = context.open(plan, context.settings()) else {
+fn of_plan(context: &Context<'_>, args: &GraphArgs, settings: Settings, plan: &Path) -> Exit {
+    let Some(engine) = context.open(plan, settings) else {
         return Exit::Plan;
     };
     let upgrades = engine

@@ -36,10 +36,12 @@ mod rollout_screen;
 mod run;
 mod screen;
 mod signals;
+mod standard_input;
 mod status;
 mod ticker;
 mod time;
 mod trace;
+mod watch;
 
 pub use exit::Exit;
 
@@ -122,6 +124,7 @@ pub fn main() -> Exit {
         Command::New(args) => new::run(&context, args),
         Command::Preview(args) => preview::run(&context, args),
         Command::Run(args) => run::run(&context, args),
+        Command::Watch(args) => watch::run(&context, args),
         Command::Graph(args) => graph::run(&context, args),
         Command::Diff(args) => diff::run(&context, args),
         Command::Explain(args) => explain::run(&context, args),
@@ -157,6 +160,7 @@ pub fn main() -> Exit {
 fn uses_state(command: &Command) -> bool {
     use Command::{
         Attach, Diff, Explain, Graph, Log, Preview, Repl, Replay, Report, Rollback, Run, Status,
+        Watch,
     };
     matches!(
         command,
@@ -172,6 +176,7 @@ fn uses_state(command: &Command) -> bool {
             | Rollback(_)
             | Run(_)
             | Status(_)
+            | Watch(_)
     )
 }
 

@@ -4,18 +4,33 @@
 
 #![expect(clippy::disallowed_methods, reason = "a new plan is written")]
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
 use super::args::NewArgs;
 use super::context::Context;
 use super::exit::Exit;
 use crate::diag::{Code, Diagnostic, Result, SourceMap};
-use crate::engine::{Engine, Upgrade};
-use crate::name::{Module, NodeName};
+use crate::engine::{Engine, Settings, Upgrade};
+use crate::facts::beam::DynamicCall;
+use crate::facts::local::globs;
+use crate::name::{Mfa, Module, NodeName};
 use crate::node::tls::{ExpectedName, Pem, TlsOptions};
-use crate::rules::{Class, Origin};
+use crate::plan::load::absolute;
+use crate::report::style::count;
+use crate::rules::{Change, Class, Origin};
 use crate::syntax::fmt::format_plan;
 use crate::term::Term;
+
+/// How many calls of a module are listed.
+const CALLS: usize = 5;
+
+/// How many modules may be meant by a call to be named.
+const MEANT: usize = 3;
+
+/// How many applications are named one by one.
+const APPS: usize = 6;
 
 pub(super) fn run(context: &Context<'_>, args: &NewArgs) -> Exit {
     let none = SourceMap::default();
@@ -51,21 +66,91 @@ pub(super) fn run(context: &Context<'_>, args: &NewArgs) -> Exit {
 
 fn text(context: &Context<'_>, args: &NewArgs) -> Result<String> {
     let settings = context.settings();
-    let head = head(args, &settings.tls);
-    let mut opened = Engine::open_text(&head, settings);
-    let Some(engine) = opened.engine else {
-        let bug = || Diagnostic::new(Code::E900, "the starter plan has errors");
-        return Err(Box::new(opened.diagnostics.pop().unwrap_or_else(bug)));
+    let whole = |code: &str| format!("{}{code}", head(args, &settings.tls));
+    let node = NodeName::new(&args.node);
+    let (text, upgrade) = if args.push.globs.is_empty() {
+        let here = whole("code on_disk.\n");
+        // Newer versions beside the running ones are what is meant, where there are any.
+        let newest = compared(&settings, &whole("code on_disk #{newest => all}.\n"), &node);
+        match newest
+            .ok()
+            .filter(|newest| !newest.changes.moves.is_empty())
+        {
+            Some(newest) => (whole(&format!("{}\n", newest_of(&newest))), newest),
+            None => {
+                let upgrade = compared(&settings, &here, &node)?;
+                (here, upgrade)
+            }
+        }
+    } else {
+        let here = absolute(Path::new("."));
+        let globs = args.push.globs.iter();
+        let globs: Vec<String> = globs.map(|glob| globs::absolute(glob, &here)).collect();
+        let upgrade = compared(&settings, &whole(&push(&globs)), &node)?;
+        let folder = args
+            .output
+            .as_deref()
+            .map(|plan| folder_of_plan(plan, &here));
+        let beside = |glob: &String| below(glob, folder.as_deref());
+        let globs: Vec<String> = globs.iter().map(beside).collect();
+        (whole(&push(&globs)), upgrade)
     };
-    let upgrade = engine.connect(&NodeName::new(&args.node))?.prepare()?;
-    let text = starter(&head, &upgrade);
+    if upgrade.is_empty() {
+        let line = "nothing differs now: what an upgrade needs is seen when there is new code";
+        context.ui.status(line);
+    }
+    let text = starter(&text, &upgrade);
     format_plan(&text, 0).map_err(|mut diagnostics| {
         let bug = Diagnostic::new(Code::E900, "the starter plan has errors");
         Box::new(diagnostics.pop().unwrap_or(bug))
     })
 }
 
-/// What every plan needs: title, target, where the code comes from.
+/// What there is to do with a plan.
+fn compared(settings: &Settings, text: &str, node: &NodeName) -> Result<Upgrade> {
+    let mut opened = Engine::open_text(text, settings.clone());
+    let Some(engine) = opened.engine else {
+        let bug = || Diagnostic::new(Code::E900, "the starter plan has errors");
+        return Err(Box::new(opened.diagnostics.pop().unwrap_or_else(bug)));
+    };
+    engine.connect(node)?.prepare()
+}
+
+/// The statement for versions that lie beside the running ones.
+fn newest_of(upgrade: &Upgrade) -> String {
+    let moves = upgrade.changes.moves.iter();
+    let apps: BTreeSet<String> = moves.map(|switch| switch.app.to_string()).collect();
+    let apps: Vec<String> = apps.into_iter().collect();
+    match apps.len() {
+        0..=APPS => format!("code on_disk #{{newest => [{}]}}.", apps.join(", ")),
+        _ => "code on_disk #{newest => all}.".to_owned(),
+    }
+}
+
+fn push(globs: &[String]) -> String {
+    let globs = globs.iter().map(|glob| Term::string(glob).to_string());
+    format!("code push [{}].\n", globs.collect::<Vec<_>>().join(", "))
+}
+
+/// The folder that a plan is written into, from the root.
+fn folder_of_plan(plan: &Path, here: &Path) -> PathBuf {
+    let folder = plan.parent().unwrap_or(Path::new(""));
+    absolute(&here.join(folder))
+}
+
+/// A pattern as the plan has it: relative to the plan's folder where it is below, so that both can be moved together;
+/// else from the root, so that it holds wherever updo is started.
+fn below(glob: &str, folder: Option<&Path>) -> String {
+    let inside = folder.and_then(|folder| {
+        let folder = globs::absolute("", folder);
+        glob.strip_prefix(&folder).map(str::to_owned)
+    });
+    inside
+        .filter(|inside| !inside.starts_with("../"))
+        .unwrap_or_else(|| glob.to_owned())
+}
+
+/// What every plan needs first: title, target.
 fn head(args: &NewArgs, tls: &TlsOptions) -> String {
     let name = args.node.split('@').next().unwrap_or_default();
     let mut out = format!("plan {}.\n\n", Term::string(&format!("Upgrade of {name}")));
@@ -76,16 +161,6 @@ fn head(args: &NewArgs, tls: &TlsOptions) -> String {
         Term::atom(&args.node),
         over_tls(tls)
     );
-    if args.push.is_empty() {
-        out.push_str("code on_disk.\n");
-    } else {
-        let globs: Vec<String> = args
-            .push
-            .iter()
-            .map(|glob| Term::string(glob).to_string())
-            .collect();
-        let _ = writeln!(out, "code push [{}].", globs.join(", "));
-    }
     out
 }
 
@@ -128,11 +203,33 @@ pub fn starter(head: &str, upgrade: &Upgrade) -> String {
         out.push('\n');
         out.push_str(part);
     }
-    out.push_str(
-        "\n% What must hold before anything is touched, and what must come true afterwards:\n\
-         % require \"idle\" -> 0 = MODULE:busy().\n\
-         % verify \"it answers\" #{within => 10s} -> {ok, _} = MODULE:ping().\n",
-    );
+    out.push('\n');
+    out.push_str(&checks(upgrade));
+    out
+}
+
+/// What can be checked around the upgrade: an example that holds for what changes.
+fn checks(upgrade: &Upgrade) -> String {
+    let apps: BTreeSet<String> = upgrade
+        .rules
+        .modules
+        .keys()
+        .filter_map(|module| upgrade.changes.modules.get(module)?.app.as_ref())
+        .filter(|app| !upgrade.changes.not_started.contains(*app))
+        .map(ToString::to_string)
+        .collect();
+    let mut out = "% What must hold before anything is touched (`require`), and come true afterwards, else it is undone:\n".to_owned();
+    let apps: Vec<String> = apps.into_iter().take(APPS).collect();
+    if apps.is_empty() {
+        out.push_str("% verify \"it answers\" #{within => 10s} -> {ok, _} = MODULE:ping().\n");
+    }
+    for app in apps {
+        let name = Term::string(&format!("{} runs", app.replace('\'', "")));
+        let _ = writeln!(
+            out,
+            "% verify {name} -> true = lists:keymember({app}, 1, application:which_applications())."
+        );
+    }
     out
 }
 
@@ -141,6 +238,7 @@ fn list(modules: &[Module]) -> String {
     names.join(", ")
 }
 
+/// Calls whose module is not known before run time, with the modules that may be meant.
 fn gaps(upgrade: &Upgrade) -> String {
     let mut out = String::new();
     for (module, changed) in &upgrade.changes.modules {
@@ -152,10 +250,9 @@ fn gaps(upgrade: &Upgrade) -> String {
             continue;
         };
         let calls = upgrade.changes.unresolved(&new.facts);
-        if calls.is_empty() {
-            continue;
-        }
-        for call in calls.iter().take(5) {
+        let mut meant: BTreeSet<&Module> = BTreeSet::new();
+        let mut open = false;
+        for call in calls.iter().take(CALLS) {
             let line = call
                 .from
                 .line
@@ -168,18 +265,43 @@ fn gaps(upgrade: &Upgrade) -> String {
             };
             let _ = writeln!(
                 out,
-                "%   {}/{}{line}: {what}",
+                "%   {module}:{}/{}{line}: {what}",
                 call.from.name, call.from.arity
             );
+            let others = callees(upgrade, module, call);
+            open |= others.is_empty() || others.len() > MEANT;
+            meant.extend(others.into_iter().take(MEANT));
         }
-        let _ = writeln!(out, "% {module} depends on MODULE because \"REASON\".");
+        for callee in meant {
+            let _ = writeln!(out, "% {module} depends on {callee} because \"REASON\".");
+        }
+        if open {
+            let _ = writeln!(out, "% {module} depends on MODULE because \"REASON\".");
+        }
     }
     if out.is_empty() {
         return out;
     }
     format!(
-        "% Calls that updo cannot resolve (W315). Where one calls a changed module, add the edge:\n{out}"
+        "% Calls whose module updo cannot know (W315). Where one is meant by them, add the edge:\n{out}"
     )
+}
+
+/// The modules that take part and have the function of a call.
+fn callees<'u>(upgrade: &'u Upgrade, caller: &Module, call: &DynamicCall) -> Vec<&'u Module> {
+    let Some((name, Some(arity))) = &call.function else {
+        return Vec::new();
+    };
+    let all = upgrade.changes.modules.iter();
+    let callees = all.filter(|(module, changed)| {
+        let function = Mfa {
+            module: (*module).clone(),
+            function: name.clone(),
+            arity: *arity,
+        };
+        *module != caller && (changed.has(&function) || changed.had(&function))
+    });
+    callees.map(|(module, _)| module).collect()
 }
 
 fn cycles(upgrade: &Upgrade) -> String {
@@ -214,7 +336,9 @@ fn doubts(upgrade: &Upgrade) -> String {
                 how.clone()
             }
             _ if rules.class.value == Class::Library && processes > 0 => {
-                format!("no behaviour, and {processes} processes run it")
+                let verb = if processes == 1 { "runs" } else { "run" };
+                let processes = count(processes, "process", "processes");
+                format!("no behaviour, and {processes} {verb} it")
             }
             _ => continue,
         };
@@ -256,20 +380,37 @@ fn no_way_back(upgrade: &Upgrade) -> String {
     out
 }
 
+/// Servers that run and whose states are converted. A module that is new has none.
 fn conversions(upgrade: &Upgrade) -> String {
-    let mut out = String::new();
+    let mut servers: Vec<(&Module, usize)> = Vec::new();
     for (module, rules) in &upgrade.rules.modules {
-        if rules.class.value == Class::Server && rules.change.value != crate::rules::Change::Soft {
-            let _ = writeln!(
-                out,
-                "% module {module} #{{change => {{advanced, []}}, timeout => 5s}} because \"REASON\"."
-            );
+        let changed = upgrade.changes.modules.get(module);
+        let Some(changed) = changed.filter(|changed| !changed.is_new() && changed.new.is_some())
+        else {
+            continue;
+        };
+        if rules.class.value == Class::Server
+            && rules.change.value != Change::Soft
+            && changed.processes > 0
+        {
+            servers.push((module, changed.processes));
         }
     }
-    if out.is_empty() {
-        return out;
+    let Some((first, _)) = servers.first() else {
+        return String::new();
+    };
+    let mut out =
+        "% States that are converted by code_change; its argument Extra is [], or what is said so:\n".to_owned();
+    for (module, processes) in &servers {
+        let _ = writeln!(
+            out,
+            "%   {module}: {}",
+            count(*processes, "process", "processes")
+        );
     }
-    format!(
-        "% States that are converted by code_change; change the extra argument, or the timeout:\n{out}"
-    )
+    let _ = writeln!(
+        out,
+        "% module {first} #{{change => {{advanced, []}}}} because \"REASON\"."
+    );
+    out
 }

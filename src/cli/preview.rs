@@ -6,6 +6,7 @@ use super::args::PreviewArgs;
 use super::context::Context;
 use super::exit::Exit;
 use super::pager;
+use super::standard_input::STDIN;
 use crate::diag::{Code, Result};
 use crate::engine::saved_script::Saved;
 use crate::engine::{Connection, Engine, Upgrade};
@@ -18,7 +19,10 @@ use crate::script::otp;
 use crate::term::{Term, pretty};
 
 pub(super) fn run(context: &Context<'_>, args: &PreviewArgs) -> Exit {
-    let mut settings = context.settings();
+    let mut settings = match context.settings_for(Some(&args.plan), &args.push) {
+        Ok(settings) => settings,
+        Err(exit) => return exit,
+    };
     settings.strict = args.strict;
     let Some(engine) = context.open(&args.plan, settings) else {
         return Exit::Plan;
@@ -66,11 +70,17 @@ fn save(
         ));
     }
     let path = &engine.plan.path;
+    if path == Path::new(STDIN) {
+        let title =
+            "a saved script names the file of its plan, and this one came from standard input";
+        return Some(context.usage(title, "write the plan into a file"));
+    }
     let print = |(node, upgrade): &(NodeName, Upgrade)| (node.clone(), Saved::fingerprint(upgrade));
     let saved = Saved {
         plan: absolute(path),
         digest: Saved::digest(&engine.plan),
         sets: engine.settings.sets_of(&engine.plan),
+        push: engine.settings.push.clone(),
         nodes: all.iter().map(print).collect(),
     };
     let upgrades: Vec<&Upgrade> = all.iter().map(|(_, upgrade)| upgrade).collect();

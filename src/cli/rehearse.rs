@@ -15,7 +15,10 @@ use crate::report::json;
 use crate::report::rehearsal::{self, RehearsalInput, UntriedModule};
 
 pub(super) fn run(context: &Context<'_>, args: &RehearseArgs) -> Exit {
-    let settings = context.settings();
+    let settings = match context.settings_for(Some(&args.plan), &args.push) {
+        Ok(settings) => settings,
+        Err(exit) => return exit,
+    };
     let signals = Signals::listen(&settings.interrupt);
     let Some(engine) = context.open(&args.plan, settings) else {
         return Exit::Plan;

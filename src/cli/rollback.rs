@@ -1,5 +1,7 @@
 //! `updo rollback`: undoes a recorded run, with `code_change` downwards and the beams it saved.
 
+use std::collections::BTreeSet;
+
 use super::args::RollbackArgs;
 use super::context::Context;
 use super::eval::connect;
@@ -10,7 +12,11 @@ use crate::diag::{Code, Diagnostic, Result, SourceMap};
 use crate::engine::undo::Undo;
 use crate::engine::{Engine, Settings};
 use crate::exec::rollback::WayBack;
-use crate::exec::{EventKind, NodeState};
+use crate::exec::step::Step;
+use crate::exec::{EventKind, NodeState, StepKind};
+use crate::facts::change::Caller;
+use crate::facts::compare::going_back::GoingBack;
+use crate::name::Module;
 use crate::node::Session;
 use crate::report::style;
 use crate::rules::Purge;
@@ -119,6 +125,7 @@ fn prepare(
 /// Connects as the plan of the run would, if it is still there.
 fn reach(context: &Context<'_>, summary: &RecordedRun) -> Result<Session> {
     let engine = Engine::open(&summary.plan, context.settings()).engine;
+    let engine = engine.or_else(|| Engine::of_record(summary, context.settings()));
     match engine.as_ref().map(|engine| engine.connect(&summary.node)) {
         Some(Ok(connection)) => Ok(connection.session),
         Some(Err(diagnostic)) => Err(diagnostic),
@@ -131,21 +138,26 @@ fn go(context: &Context<'_>, args: &RollbackArgs, all: &[Undo]) -> Exit {
     let ui = &context.ui;
     let settings = context.settings();
     let signals = Signals::listen(&settings.interrupt);
+    let (mut modules, mut suspended) = (0, 0);
     for undo in all {
         let Undo { summary, way, .. } = undo;
-        let names: Vec<String> = way
-            .expected
-            .iter()
-            .map(|(module, _)| module.to_string())
-            .collect();
+        let number = style::count(way.expected.len(), "module", "modules");
         ui.status(&format!(
-            "rollback of run {} of {}: {} on {}\n  {}",
+            "rollback of run {} of {}: {number} on {}",
             summary.run,
             super::time::time(summary.began),
-            style::count(names.len(), "module", "modules"),
             summary.node,
-            names.join(", ")
         ));
+        let found = match undo.consequences() {
+            Ok(found) => found,
+            Err(diagnostic) => return context.fail(*diagnostic, &SourceMap::default()),
+        };
+        for line in steps(undo, &found) {
+            ui.status(&line);
+        }
+        suspended += all_suspended(undo, &found);
+        modules = modules.max(way.expected.len());
+        ui.diagnostics(&still_called(undo, &found), &SourceMap::default());
         if way.kept() > 0 {
             ui.status(&format!(
                 "  not converted, for run {} has not converted them: {}",
@@ -160,12 +172,25 @@ fn go(context: &Context<'_>, args: &RollbackArgs, all: &[Undo]) -> Exit {
             return context.fail(*diagnostic, &SourceMap::default());
         }
     }
+    let what = match all {
+        [undo] => undo.summary.node.to_string(),
+        many => style::count(many.len(), "node", "nodes"),
+    };
+    let numbers = format!(
+        "{what}: {} switched back, {} suspended.",
+        style::count(modules, "module", "modules"),
+        style::count(suspended, "process", "processes")
+    );
     if args.yes {
-        ui.status("(--yes)");
+        ui.status(&format!("\n{numbers} (--yes)"));
     } else {
-        match ui.confirm("Roll back: load the old code and convert the states with {down, Vsn}?") {
+        let question = "Load the old code and convert the states with {down, Vsn}?";
+        match ui.confirm(&format!("\n{numbers} {question}")) {
             Some(true) => {}
-            Some(false) => return Exit::Aborted,
+            Some(false) => {
+                ui.status("not rolled back: only the word yes does it; nothing was changed");
+                return Exit::Aborted;
+            }
             None => {
                 return context.usage(
                     "standard input is not a terminal: the question cannot be answered",
@@ -189,6 +214,70 @@ fn go(context: &Context<'_>, args: &RollbackArgs, all: &[Undo]) -> Exit {
         }
     }
     Exit::Done
+}
+
+/// What is done, step by step, with the processes that take part.
+fn steps(undo: &Undo, found: &GoingBack) -> Vec<String> {
+    let line = |(at, step): (usize, &Step)| {
+        let mut text = format!("  {:>3}  {:<8}  {}", at + 1, step.kind, step.what());
+        match step.kind {
+            StepKind::Suspend => {
+                let number = number_of(&step.modules, found);
+                text += &format!(": {}", style::count(number, "process", "processes"));
+            }
+            StepKind::Convert => text += " with {down, Vsn}",
+            _ => {}
+        }
+        text.trim_end().to_owned()
+    };
+    undo.way.planned().iter().enumerate().map(line).collect()
+}
+
+/// How many processes run these modules.
+fn number_of(modules: &[Module], found: &GoingBack) -> usize {
+    let modules: BTreeSet<&Module> = modules.iter().collect();
+    let numbers = modules
+        .into_iter()
+        .filter_map(|module| found.processes.get(module));
+    numbers.sum()
+}
+
+/// How many are suspended, in all windows.
+fn all_suspended(undo: &Undo, found: &GoingBack) -> usize {
+    let steps = undo.way.planned().iter();
+    let suspends = steps.filter(|step| step.kind == StepKind::Suspend);
+    suspends.map(|step| number_of(&step.modules, found)).sum()
+}
+
+/// W318: what goes with the newer version, and is still called.
+fn still_called(undo: &Undo, found: &GoingBack) -> Vec<Diagnostic> {
+    let diagnostic = |(module, callers): (&Module, &Vec<Caller>)| {
+        let title = match found.gone.contains(module) {
+            true => format!(
+                "`{module}` goes, it came with run {}, and is still called",
+                undo.summary.run
+            ),
+            false => {
+                format!("`{module}` goes back to a version without functions that are still called")
+            }
+        };
+        let shown = callers.iter().take(SHOWN);
+        shown.fold(Diagnostic::new(Code::W318, title), |diagnostic, caller| {
+            let functions = caller.functions.iter().take(3).map(ToString::to_string);
+            let functions = functions.collect::<Vec<_>>().join(", ");
+            let more = match caller.functions.len().saturating_sub(3) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let which = if caller.changed {
+                " (in the version that comes back)"
+            } else {
+                ""
+            };
+            diagnostic.note(format!("{}{which} calls {functions}{more}", caller.module))
+        })
+    };
+    found.callers.iter().map(diagnostic).collect()
 }
 
 /// Says which processes `--purge brutal` would end: before anything is asked.

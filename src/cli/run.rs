@@ -27,7 +27,10 @@ use crate::report::{self, json, preview, rollout, style};
 use crate::script::lower::processes;
 
 pub(super) fn run(context: &Context<'_>, args: &RunArgs) -> Exit {
-    let mut settings = context.settings();
+    let mut settings = match context.settings_for(Some(&args.plan), &args.push) {
+        Ok(settings) => settings,
+        Err(exit) => return exit,
+    };
     settings.strict = args.strict;
     settings.no_verify = args.no_verify;
     settings.no_rehearsal = args.no_rehearsal;
@@ -52,6 +55,7 @@ pub(super) fn run(context: &Context<'_>, args: &RunArgs) -> Exit {
             );
         }
         settings.sets.clone_from(&saved.sets);
+        settings.push.clone_from(&saved.push);
         plan = &saved.plan;
     }
     let Some(mut engine) = context.open(plan, settings) else {

@@ -1,5 +1,5 @@
-//! `updo status`: what a node runs and what differs. `--save` keeps copies of the running beams while the
-//! node's disk still has them, so that an upgrade that replaces the files can be undone.
+//! `updo status`: what a node runs and what differs. Copies of the running beams are kept by every comparison; `--save`
+//! keeps all of them, however long it takes, says which cannot be kept, and ends with exit code 1 when none can.
 
 use serde_json::{Value, json};
 
@@ -7,17 +7,17 @@ use super::args::StatusArgs;
 use super::context::Context;
 use super::exit::Exit;
 use crate::diag::{Code, Diagnostic, Result};
+use crate::engine::copies::Kept;
 use crate::engine::{self, Engine, leftovers};
-use crate::facts::beam::BeamFacts;
-use crate::facts::node::folders::folder_of;
-use crate::facts::node::node_facts::{self, CodeOrigin, NodeFacts};
-use crate::facts::node::node_files;
-use crate::name::{Module, NodeName};
+use crate::facts::node::node_facts;
+use crate::name::NodeName;
 use crate::node::Session;
 use crate::node::agent::{self, PresenceError};
 use crate::report::style::count;
-use crate::state::beams::Store;
 use crate::state::runs::RunRecords;
+
+/// How many modules that cannot be kept are named.
+const SHOWN: usize = 5;
 
 pub(super) fn run(context: &Context<'_>, args: &StatusArgs) -> Exit {
     let engine = match &args.plan {
@@ -75,79 +75,31 @@ fn lock(session: &Session) -> Result<(String, Option<String>)> {
     })
 }
 
-/// What `--save` has done.
-struct Kept {
-    /// Beams of which a copy was made.
-    now: usize,
-    /// Beams of which none was there.
-    wanted: usize,
-    /// Beams of which one was there already.
-    before: usize,
-    /// Modules whose file is not what runs.
-    replaced: Vec<Module>,
-}
-
-impl Kept {
-    /// W322: an undo will miss something.
-    fn diagnostic(&self, node: &NodeName) -> Option<Diagnostic> {
-        if !self.replaced.is_empty() {
-            let number = count(self.replaced.len(), "running module", "running modules");
-            let mut diagnostic = Diagnostic::new(Code::W322, format!("{number} of {node} cannot be kept"))
-                .note("their files do not exist or have another version already; a node cannot return loaded object code");
-            for module in self.replaced.iter().take(5) {
-                diagnostic = diagnostic.note(format!("`{module}`"));
-            }
-            return Some(diagnostic.help(
-                "say where the old beams are in plans that replace them: `old from \"PATH/ebin\".`",
-            ));
-        }
-        (self.wanted + self.before == 0).then(|| {
-            Diagnostic::new(Code::W322, format!("no beam of {node} was kept"))
-                .note("no loaded module has a file outside of OTP's own applications")
-        })
+/// W322: an undo will miss something. With the exit code: 1 when there was something to keep, and nothing was.
+fn not_kept(kept: &Kept, node: &NodeName) -> Option<(Diagnostic, Exit)> {
+    if kept.lost.is_empty() {
+        return (kept.wanted + kept.before == 0).then(|| {
+            let title = format!("no beam of {node} was kept");
+            let why = "no loaded module has a file outside of OTP's own applications";
+            (Diagnostic::new(Code::W322, title).note(why), Exit::Done)
+        });
     }
-}
-
-/// Keeps copies of the running beams; those of OTP's own applications are left out.
-fn keep(engine: &Engine, session: &Session, facts: &NodeFacts) -> Result<Kept> {
-    let store = Store::new(&engine.settings.state_dir);
-    let (mut wanted, mut before) = (Vec::new(), 0);
-    for (name, module) in &facts.loaded {
-        let CodeOrigin::File(file) = &module.origin else {
-            continue;
-        };
-        if folder_of(file).is_some_and(|folder| facts.is_otp(folder)) {
-            continue;
-        }
-        if store.want(&module.md5) {
-            before += 1;
-        } else {
-            wanted.push((name, file.clone(), module.md5));
-        }
+    let number = count(kept.lost.len(), "running module", "running modules");
+    let mut diagnostic = Diagnostic::new(Code::W322, format!("{number} of {node} cannot be kept"))
+        .note("a node cannot return loaded object code: copies are made of its files, before they are replaced");
+    for (module, file, why) in kept.lost.iter().take(SHOWN) {
+        diagnostic = diagnostic.note(format!("`{module}`: {} ({file})", why.words()));
     }
-    let paths: Vec<String> = wanted.iter().map(|(_, file, _)| file.clone()).collect();
-    let mut kept = Kept {
-        now: 0,
-        wanted: wanted.len(),
-        before,
-        replaced: Vec::new(),
+    if let Some(more) = kept.lost.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        diagnostic = diagnostic.note(format!("and {more} more"));
+    }
+    let diagnostic = diagnostic
+        .help("say where the old beams are in plans that replace them: `old from \"PATH/ebin\".`");
+    let exit = match kept.now {
+        0 => Exit::Plan,
+        _ => Exit::Done,
     };
-    for ((name, _, md5), bytes) in wanted.iter().zip(node_files::read_files(session, &paths)?) {
-        match bytes {
-            Some(bytes)
-                if BeamFacts::read(&bytes).is_ok_and(|beam| beam.digests.on(facts.otp) == *md5) =>
-            {
-                store.put(md5, &bytes).map_err(|why| {
-                    Diagnostic::new(Code::E802, "the store of beams cannot be written")
-                        .note(why.to_string())
-                })?;
-                kept.now += 1;
-            }
-            _ => kept.replaced.push((*name).clone()),
-        }
-    }
-    store.forget();
-    Ok(kept)
+    Some((diagnostic, exit))
 }
 
 fn one(
@@ -199,7 +151,7 @@ fn one(
         "last": last.map(super::log::document),
     });
     if save {
-        let kept = keep(engine, &connection.session, &facts)?;
+        let kept = connection.keep_copies(&facts, None)?;
         say(&format!(
             "kept {} of {}",
             kept.now,
@@ -211,11 +163,11 @@ fn one(
         });
         document["kept"] = json!(kept.now);
         document["kept_before"] = json!(kept.before);
-        let diagnostics: Vec<Diagnostic> = kept
-            .diagnostic(node)
-            .into_iter()
-            .chain(connection.warning)
-            .collect();
+        let mut diagnostics: Vec<Diagnostic> = connection.warning.into_iter().collect();
+        if let Some((diagnostic, code)) = not_kept(&kept, node) {
+            diagnostics.insert(0, diagnostic);
+            *exit = if *exit == Exit::Done { code } else { *exit };
+        }
         context.ui.diagnostics(&diagnostics, &engine.plan.sources);
         return Ok(document);
     }

@@ -34,6 +34,8 @@ pub struct Saved {
     pub digest: String,
     /// Parameters that were given: `Name`, or `UPDO_SET_NAME`.
     pub sets: BTreeMap<String, String>,
+    /// The patterns of `--push`, absolute, where the plan is a node.
+    pub push: Vec<String>,
     /// The nodes, with the fingerprint of what is to happen there.
     pub nodes: Vec<(NodeName, String)>,
 }
@@ -96,6 +98,7 @@ impl Saved {
             pair("plan", text(&self.plan.display().to_string())),
             pair("digest", text(&self.digest)),
             pair("sets", Term::list(sets)),
+            pair("push", Term::list(self.push.iter().map(|glob| text(glob)))),
             pair(
                 "nodes",
                 Term::list(self.nodes.iter().zip(upgrades).map(node)),
@@ -168,6 +171,15 @@ impl Saved {
                 .iter()
                 .map(set)
                 .collect::<Option<_>>()?,
+            // Scripts of before there was `--push` have none.
+            push: match field("push") {
+                Some(globs) => globs
+                    .as_list()?
+                    .iter()
+                    .map(Term::to_text)
+                    .collect::<Option<_>>()?,
+                None => Vec::new(),
+            },
             nodes: field("nodes")?
                 .as_list()?
                 .iter()

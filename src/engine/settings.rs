@@ -23,6 +23,9 @@ pub struct Settings {
     /// string where the parameter's type is one. A name may begin with `UPDO_SET_`: then a plan without that parameter
     /// does not mind it.
     pub sets: BTreeMap<String, String>,
+    /// Patterns of beam files, for a node that is named in place of a plan: they are the new code, not what lies on the
+    /// node's disk. Relative ones are relative to the current folder. Plans say for themselves where new code is.
+    pub push: Vec<String>,
     /// A file with the cookie; it counts more than `UPDO_COOKIE_FILE`, `UPDO_COOKIE` and the plan.
     pub cookie_file: Option<PathBuf>,
     /// A file with the cookie for when neither flag nor environment nor plan say it. Without it too:

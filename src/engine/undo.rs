@@ -15,6 +15,8 @@ use crate::exec::side_effects::Acted;
 use crate::exec::{Event, NodeState, Outcome};
 use crate::facts::beam::BeamFacts;
 use crate::facts::change::ChangeSet;
+use crate::facts::compare::OldBeamSources;
+use crate::facts::compare::going_back::{GoingBack, going_back};
 use crate::facts::node::node_facts::{self, NodeFacts};
 use crate::facts::node::requery;
 use crate::name::Module;
@@ -114,6 +116,24 @@ impl Undo {
         let hooks = &self.engine.plan.hooks;
         let undone = hooks.iter().any(|hook| hook.when == When::Rollback);
         (!undone).then_some(warning)
+    }
+
+    /// What it will do to the node as it is: reported before anything is asked.
+    ///
+    /// # Errors
+    /// E508 when the node does not answer.
+    pub fn consequences(&self) -> Result<GoingBack> {
+        let earlier: Vec<(Module, Option<&[u8]>)> = self
+            .way
+            .beams()
+            .into_iter()
+            .map(|(module, beam, _)| (module, beam))
+            .collect();
+        let old = OldBeamSources {
+            patterns: &[],
+            store: &self.engine.store,
+        };
+        going_back(&self.session, &self.facts, old, &earlier)
     }
 
     /// Processes that a brutal purge would end: each in words.

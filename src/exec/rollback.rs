@@ -95,6 +95,11 @@ impl WayBack {
         self.steps.iter().take(self.taken).map(|step| &step.action)
     }
 
+    /// The steps of the way back, when all goes well.
+    pub fn planned(&self) -> &[Step] {
+        &self.steps[..self.taken.min(self.steps.len())]
+    }
+
     /// Folders of the code path that come back.
     pub fn folders(&self) -> Vec<String> {
         let paths = self.actions().filter_map(|action| match action {

@@ -65,8 +65,9 @@ pub fn load_text(path: &Path, text: &str, sets: &BTreeMap<String, String>) -> Lo
 }
 
 /// The plan of a node, or of several with commas between them, that is named in place of a file: what lies on the node's
-/// disk is the new code. `None` where there is such a file, or where it is no name of a node.
-pub fn plan_of_nodes(path: &Path) -> Option<String> {
+/// disk is the new code, or the beams that the patterns of `push` match. `None` where there is such a file, or where it is
+/// no name of a node.
+pub fn plan_of_nodes(path: &Path, push: &[String]) -> Option<String> {
     let names = path.to_str()?;
     let is_node = |name: &str| {
         name.split_once('@')
@@ -84,8 +85,15 @@ pub fn plan_of_nodes(path: &Path) -> Option<String> {
         "What differs on {}",
         nodes.join(", ").replace('\'', "")
     ));
+    let code = match push {
+        [] => "on_disk".to_owned(),
+        globs => {
+            let globs = globs.iter().map(|glob| Term::string(glob).to_string());
+            format!("push [{}]", globs.collect::<Vec<_>>().join(", "))
+        }
+    };
     Some(format!(
-        "plan {title}.\ntarget nodes #{{nodes => [{}]}}.\ncode on_disk.\n",
+        "plan {title}.\ntarget nodes #{{nodes => [{}]}}.\ncode {code}.\n",
         nodes.join(", ")
     ))
 }

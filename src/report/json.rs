@@ -15,7 +15,7 @@ use crate::diag::SourceMap;
 use crate::diag::render::{Style, to_json};
 use crate::exec::rehearsal::Tried;
 use crate::exec::{BusyProcess, Event, EventKind};
-use crate::name::NodeName;
+use crate::name::{Module, NodeName};
 
 /// Name and version of the schema.
 pub const SCHEMA: &str = "updo.events/1.0";
@@ -82,6 +82,28 @@ pub fn rehearsal(
         "failed": sum(|tried| tried.failed),
         "slowest_ms": slowest.map(ms),
         "predicted_ms": pause.map(ms),
+        "message": message,
+    })
+}
+
+/// What has become of what `updo watch` has seen: `upgraded`, `refused`, `undone`, `broken`, `unknown`, `waiting`.
+pub fn watched(
+    node: &NodeName,
+    is: &str,
+    modules: &[Module],
+    converted: u64,
+    took: Option<Duration>,
+    message: &str,
+) -> Value {
+    let modules: Vec<&str> = modules.iter().map(Module::as_str).collect();
+    json!({
+        "type": "watch",
+        "node": node.as_str(),
+        "time": humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+        "state": is,
+        "modules": modules,
+        "converted": converted,
+        "took_ms": took.map(ms),
         "message": message,
     })
 }

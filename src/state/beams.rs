@@ -1,4 +1,5 @@
-//! Copies of beams, kept by MD5, because a node cannot give back the binary of what it runs.
+//! Copies of beams, kept by MD5, because a node cannot give back the binary of what it runs. What puts them here without
+//! being asked is `engine::copies`.
 //!
 //! One file per version: `<state>/beams/<first two digits>/<md5>.beam`, written beside and renamed, so that
 //! a crash leaves a whole file or none. What is read back is checked against the MD5 by the caller's

@@ -49,7 +49,7 @@ fn the_doctor_goes_step_by_step() {
         .run()
         .exits(0);
     let document: serde_json::Value = serde_json::from_str(&json.stdout).expect("JSON");
-    assert_eq!(document[0]["steps"].as_array().map(Vec::len), Some(11));
+    assert_eq!(document[0]["steps"].as_array().map(Vec::len), Some(12));
 }
 
 /// A node alone, and for machines.

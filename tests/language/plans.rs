@@ -343,7 +343,7 @@ fn a_starter_plan_names_what_is_in_doubt_and_is_valid() {
     let path = site.folder.path().join("starter.updo");
     let text = std::fs::read_to_string(&path).expect("written");
     for expected in [
-        "% till_price depends on MODULE",
+        "% till_price depends on till_tax",
         "% cycle [till_menu, till_offer]: together",
         "% old from",
         "% module till_drawer #{change => {advanced, []}",

@@ -55,7 +55,7 @@ fn no_way_back_until_copies_are_kept() {
     desk.on(node, &["status", &plan, "--save"])
         .run()
         .exits(0)
-        .prints(&["kept 5 of 5 beams"]);
+        .prints(&["kept 2 of 2 beams, 3 more were kept before"]);
     let mut files = Vec::new();
     walk(&desk.path().join("state"), &mut files);
     let agents = desk.agents();
@@ -67,11 +67,12 @@ fn no_way_back_until_copies_are_kept() {
     // What a node has sent that does not count as one on this machine is kept as well: its new beams.
     let content = |file: &&PathBuf| fs::read(file).expect("a copy");
     let new = |bytes: &Vec<u8>| is_in(&bank().two, bytes) && !is_in(&bank().one, bytes);
+    // Two modules are the same in both versions, compiled with other options: the previews have kept those of the new one.
     let whole = copies.iter().map(content).filter(|it| !it.is_empty());
     assert_eq!(
         whole.filter(|it| !new(it)).count(),
-        5,
-        "not those just kept"
+        3,
+        "the modules that differ, and the witness"
     );
     deployed.replace(&bank().two);
     desk.on(node, &["run", &plan, "--yes"])

@@ -1,6 +1,7 @@
 //! Flags of the commands that look at nodes, upgrade them, or ask about earlier runs.
 
 use super::super::complete;
+use super::push::PushArgs;
 use crate::plan::rollout::{Pause, Share, share};
 use crate::rules::Purge;
 use crate::term::Term;
@@ -12,9 +13,12 @@ use std::time::Duration;
 /// `updo preview`
 #[derive(Debug, clap::Args)]
 pub struct PreviewArgs {
-    /// The plan; or a node: what differs between it and its disk
+    /// The plan, `-` for standard input; or a node: what differs between it and its disk
     #[arg(value_name = "PLAN | NODE", add = ArgValueCompleter::new(complete::plans))]
     pub plan: PathBuf,
+    /// New beams
+    #[command(flatten)]
+    pub push: PushArgs,
     /// The low-level script, as a relup would have it
     #[arg(long)]
     pub low: bool,
@@ -44,9 +48,12 @@ pub struct PreviewArgs {
 /// `updo rehearse`
 #[derive(Debug, clap::Args)]
 pub struct RehearseArgs {
-    /// The plan; or a node: what differs between it and its disk
+    /// The plan, `-` for standard input; or a node: what differs between it and its disk
     #[arg(value_name = "PLAN | NODE", add = ArgValueCompleter::new(complete::plans))]
     pub plan: PathBuf,
+    /// New beams
+    #[command(flatten)]
+    pub push: PushArgs,
     /// How many processes of one module are asked for their state, at most (10000)
     #[arg(long, value_name = "N")]
     pub at_most: Option<usize>,
@@ -61,9 +68,12 @@ pub struct RehearseArgs {
 /// `updo run`
 #[derive(Debug, clap::Args)]
 pub struct RunArgs {
-    /// The plan; or a node: what differs between it and its disk; or a script that `preview -o` has saved
+    /// The plan, `-` for standard input; or a node: what differs between it and its disk; or a script that `preview -o` has saved
     #[arg(value_name = "PLAN | NODE | FILE.script", add = ArgValueCompleter::new(complete::plans))]
     pub plan: PathBuf,
+    /// New beams
+    #[command(flatten)]
+    pub push: PushArgs,
     /// Do not ask
     #[arg(short, long, env = "UPDO_YES", value_parser = FalseyValueParser::new())]
     pub yes: bool,
@@ -126,6 +136,20 @@ pub struct RunArgs {
     pub strict: bool,
 }
 
+/// `updo watch`
+#[derive(Debug, clap::Args)]
+pub struct WatchArgs {
+    /// The node, whose disk is watched; or a plan, `-` for standard input, that says where new code comes from
+    #[arg(value_name = "NODE | PLAN", add = ArgValueCompleter::new(complete::plans))]
+    pub plan: PathBuf,
+    /// New beams
+    #[command(flatten)]
+    pub push: PushArgs,
+    /// Do not try conversions on copies of live states first (the plan's `rehearse never`)
+    #[arg(long, env = "UPDO_NO_REHEARSAL", value_parser = FalseyValueParser::new())]
+    pub no_rehearsal: bool,
+}
+
 /// Sizes of stages.
 #[derive(Clone, Debug)]
 pub struct Batches(pub Vec<Share>);
@@ -181,10 +205,10 @@ pub struct ReplArgs {
 /// `updo status`
 #[derive(Debug, clap::Args)]
 pub struct StatusArgs {
-    /// The plan that names target and code; or a node, and what lies on its disk
+    /// The plan that names target and code, `-` for standard input; or a node, and what lies on its disk
     #[arg(value_name = "PLAN | NODE", add = ArgValueCompleter::new(complete::plans))]
     pub plan: Option<PathBuf>,
-    /// Keep copies of the running beams, so that a later upgrade can be undone
+    /// Keep copies of all running beams, however long it takes, and say which cannot be kept (exit code 1: none can)
     #[arg(long)]
     pub save: bool,
 }

@@ -1,6 +1,7 @@
 //! Flags of the commands about beams and releases, which connect to no node.
 
 use super::super::complete;
+use super::push::PushArgs;
 use crate::facts::beam::bifs;
 use clap_complete::engine::ArgValueCompleter;
 use std::path::PathBuf;
@@ -8,10 +9,13 @@ use std::path::PathBuf;
 /// `updo graph`
 #[derive(Debug, clap::Args)]
 pub struct GraphArgs {
-    /// The plan, or a node: the graph of the modules that change, with the plan's rules in it
+    /// The plan, `-` for standard input, or a node: the graph of the modules that change, with the plan's rules in it
     #[arg(value_name = "PLAN | NODE", required_unless_present = "beams",
           add = ArgValueCompleter::new(complete::plans))]
     pub plan: Option<PathBuf>,
+    /// New beams
+    #[command(flatten)]
+    pub push: PushArgs,
     /// Beam files, folders of them or .ez archives instead: the call graph, offline
     #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with = "plan")]
     pub beams: Vec<String>,
@@ -50,10 +54,13 @@ pub enum GraphFormat {
 /// `updo diff`
 #[derive(Debug, clap::Args)]
 pub struct DiffArgs {
-    /// The plan, or a node, to compare its nodes with the new code; then modules
+    /// The plan, `-` for standard input, or a node, to compare its nodes with the new code; then modules
     #[arg(value_name = "PLAN | NODE | MODULE", required_unless_present = "old",
           add = ArgValueCompleter::new(complete::plans))]
     pub what: Vec<String>,
+    /// New beams
+    #[command(flatten)]
+    pub push: PushArgs,
     /// Compare offline: beams of the old version
     #[arg(long, value_name = "EBIN", requires = "new")]
     pub old: Option<String>,

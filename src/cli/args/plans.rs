@@ -1,13 +1,14 @@
 //! Flags of the commands that are about plans and need no node.
 
 use super::super::complete;
+use super::push::PushArgs;
 use clap_complete::engine::ArgValueCompleter;
 use std::path::PathBuf;
 
 /// `updo check`
 #[derive(Debug, clap::Args)]
 pub struct CheckArgs {
-    /// Plans
+    /// Plans; `-` for standard input
     #[arg(required = true, value_name = "PLAN", add = ArgValueCompleter::new(complete::plans))]
     pub plans: Vec<PathBuf>,
     /// Overrides without a reason are errors; with a target, undeclared cycles too
@@ -50,16 +51,19 @@ pub struct NewArgs {
     /// Where to write it; standard output otherwise
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// New beams to push from here, instead of those on the node's disk; repeatable
-    #[arg(long, value_name = "GLOB")]
-    pub push: Vec<String>,
+    /// New beams
+    #[command(flatten)]
+    pub push: PushArgs,
 }
 
 /// `updo explain`
 #[derive(Debug, clap::Args)]
 pub struct ExplainArgs {
-    /// A diagnostic code; or a plan and what to explain: `M`, or `A before B`
+    /// A diagnostic code; or a plan (`-` for standard input) or a node, and what to explain: `M`, or `A before B`
     #[arg(required = true, value_name = "CODE | PLAN WHAT",
           add = ArgValueCompleter::new(complete::codes_and_plans))]
     pub what: Vec<String>,
+    /// New beams
+    #[command(flatten)]
+    pub push: PushArgs,
 }

@@ -69,7 +69,7 @@ pub fn compare_on<'a>(
     old: OldBeamSources<'a>,
     going: RemovalSelector<'_>,
 ) -> Result<ChangeSet> {
-    disk.keep(old.store, facts.loaded.values().map(|l| l.md5).collect());
+    disk.keep(old.store, facts.otp_versions());
     let mut node = ComparedNode {
         session,
         facts,

@@ -9,6 +9,7 @@ mod compared_node;
 mod comparison;
 mod consolidation;
 pub mod diff;
+pub mod going_back;
 pub mod library_versions;
 mod local_beams;
 mod missing;

@@ -6,6 +6,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "beams are files, many of them")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
@@ -20,6 +21,7 @@ use crate::diag::{Code, Diagnostic};
 use crate::facts::beam::chunk::MAX_BEAM;
 use crate::facts::beam::{BeamError, BeamFacts};
 use crate::name::Module;
+use crate::state::file_cache::Stat;
 
 /// Most threads that read files at once.
 const MAX_THREADS: usize = 8;
@@ -150,6 +152,59 @@ pub fn beams_of(patterns: &[&str], base: &Path) -> Result<Vec<PathBuf>, FileErro
 /// is there.
 pub fn beams_in(paths: &[&str], base: &Path) -> Result<Vec<PathBuf>, FileError> {
     collect(paths, base, Path::is_dir)
+}
+
+/// What a file looks like without being read. A file that is written again looks different, as far as the clock of its
+/// disk can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileLook {
+    bytes: i64,
+    /// Seconds and nanoseconds of the last modification.
+    time: (i64, i64),
+    inode: i64,
+}
+
+impl FileLook {
+    /// That of a file of which a node has said size and times.
+    pub fn of(stat: &Stat) -> Self {
+        Self {
+            bytes: stat.size,
+            time: (stat.mtime.max(stat.ctime), 0),
+            inode: stat.inode,
+        }
+    }
+}
+
+/// What a file looks like now, if it is there.
+pub fn look_at(path: &Path) -> Option<FileLook> {
+    use std::os::unix::fs::MetadataExt;
+    let known = std::fs::metadata(path).ok()?;
+    Some(FileLook {
+        bytes: i64::try_from(known.size()).ok()?,
+        time: (known.mtime(), known.mtime_nsec()),
+        inode: i64::try_from(known.ino()).unwrap_or_default(),
+    })
+}
+
+/// Whether a name is that of a file which an upgrade depends on: a beam, an archive, a specification.
+pub fn is_code(name: &str) -> bool {
+    [".beam", ".ez", ".app"]
+        .iter()
+        .any(|end| name.ends_with(end))
+}
+
+/// What the beam files that patterns name look like, and the specifications beside them. A pattern that matches nothing
+/// is no error: a build may be at work.
+pub fn looks_of<T>(patterns: &[(String, T)], base: &Path) -> BTreeMap<String, FileLook> {
+    let one = |pattern: &(String, T)| beams_of(&[pattern.0.as_str()], base).unwrap_or_default();
+    let mut files: Vec<PathBuf> = patterns.iter().flat_map(one).collect();
+    let folders: BTreeSet<PathBuf> = files
+        .iter()
+        .filter_map(|file| file.parent().map(Path::to_owned))
+        .collect();
+    files.extend(folders.iter().flat_map(|folder| apps_in(folder)));
+    let look = |file: PathBuf| Some((file.display().to_string(), look_at(&file)?));
+    files.into_iter().filter_map(look).collect()
 }
 
 fn collect(

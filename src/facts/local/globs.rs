@@ -28,6 +28,18 @@ pub struct GlobMatches {
     pub failed: Vec<(PathBuf, io::Error)>,
 }
 
+/// A pattern as it is from anywhere: a relative one below a folder. Nothing in the folder's name is a wildcard.
+pub fn absolute(pattern: &str, base: &Path) -> String {
+    let Some(base) = base.to_str().filter(|_| !pattern.starts_with('/')) else {
+        return pattern.to_owned();
+    };
+    let inside = pattern.trim_start_matches("./");
+    format!(
+        "{}/{inside}",
+        glob::Pattern::escape(base.trim_end_matches('/'))
+    )
+}
+
 /// The paths that match a pattern, taken from the current folder unless it is absolute.
 ///
 /// # Errors

@@ -17,8 +17,8 @@ use super::ask::{Ask, TIMEOUT, call_failed, function, unexpected_reply};
 use super::folders::folder_of;
 use crate::diag::Result;
 use crate::facts::beam::BeamFacts;
-use crate::facts::beam::bifs::NEWEST;
 use crate::facts::beam::chunk::MAX_BEAM;
+use crate::facts::local::files::{FileLook, is_code, look_at};
 use crate::name::Md5;
 use crate::node::{Session, evaluate};
 use crate::state::beams::Store;
@@ -65,7 +65,7 @@ pub struct Disk<'a> {
     /// Whether the node runs on this machine's kernel; asked once.
     neighbour: Option<bool>,
     now: i64,
-    /// Where beams that were transferred are kept, and the versions that run, which need not be.
+    /// Where beams that were transferred are kept, and the versions that need not be.
     kept: Option<(&'a Store, BTreeSet<Md5>)>,
     /// The MD5 of files that were looked at.
     inspected: BTreeMap<String, Md5>,
@@ -95,9 +95,14 @@ impl<'a> Disk<'a> {
         self.neighbour = Some(false);
     }
 
-    /// Keeps what a far node sends, other than what it `runs`, so that it sends it once.
-    pub fn keep(&mut self, store: &'a Store, runs: BTreeSet<Md5>) {
-        self.kept = Some((store, runs));
+    /// Keeps what a far node sends, so that it sends it once; but nothing of `without`.
+    pub fn keep(&mut self, store: &'a Store, without: BTreeSet<Md5>) {
+        self.kept = Some((store, without));
+    }
+
+    /// Whether bytes are this version of a module, as a node of an OTP release counts it.
+    pub fn is_version(content: &[u8], otp: u32, md5: &Md5) -> bool {
+        matches!(known(content, otp), OnDisk::Beam(known) if known.md5 == *md5)
     }
 
     /// What beam files are, in the order of the paths.
@@ -149,8 +154,8 @@ impl<'a> Disk<'a> {
                 None => OnDisk::Broken("the file cannot be read".to_owned()),
                 Some(content) => {
                     let what = known(&content, otp);
-                    if let (OnDisk::Beam(known), Some((store, runs))) = (&what, kept)
-                        && !runs.contains(&known.md5)
+                    if let (OnDisk::Beam(known), Some((store, without))) = (&what, kept)
+                        && !without.contains(&known.md5)
                     {
                         // A store that cannot be written means that it is sent again.
                         let _ = store.put(&known.md5, &content);
@@ -238,6 +243,37 @@ impl<'a> Disk<'a> {
         Ok(folders.iter().map(list).collect())
     }
 
+    /// Sizes and times of the beams and specifications in folders of the node, by their names.
+    ///
+    /// # Errors
+    /// As [`Disk::beams`].
+    pub fn looks(&mut self, folders: &[String]) -> Result<BTreeMap<String, FileLook>> {
+        let names = self.list(folders)?;
+        let inside = folders.iter().zip(names).flat_map(|(folder, names)| {
+            let names = names.into_iter().filter(|name| is_code(name));
+            names.map(move |name| format!("{folder}/{name}"))
+        });
+        let (here, far): (Vec<String>, Vec<String>) = inside.partition(|file| self.is_here(file));
+        let here = here.into_iter().filter_map(|file| {
+            let look = look_at(file.as_ref())?;
+            Some((file, look))
+        });
+        let mut looks: BTreeMap<String, FileLook> = here.collect();
+        let stats = self.stats(&far)?;
+        for (file, info) in far.into_iter().zip(stats) {
+            if let FileInfo::At(stat) = info {
+                looks.insert(file, FileLook::of(&stat));
+            }
+        }
+        Ok(looks)
+    }
+
+    /// Whether some of these folders can be seen by the node only, as far as was asked.
+    pub fn is_far(&self, folders: &[String]) -> bool {
+        let mut folders = folders.iter();
+        folders.any(|folder| !self.same.get(folder).copied().unwrap_or(false))
+    }
+
     /// Which of these files may contain one of these names: their positions. A compressed file always may.
     ///
     /// # Errors
@@ -287,8 +323,7 @@ impl<'a> Disk<'a> {
         let (store, _) = self.kept.as_ref()?;
         let md5 = self.inspected.get(file)?;
         let content = store.get(md5)?;
-        matches!(known(&content, self.otp), OnDisk::Beam(known) if known.md5 == *md5)
-            .then_some(content)
+        Self::is_version(&content, self.otp, md5).then_some(content)
     }
 
     /// Finds out which folders of these files are the same here and there.
@@ -386,17 +421,6 @@ impl<'a> Disk<'a> {
         let session = self.session;
         Ask { session }.call(module, function, args)
     }
-}
-
-/// Reads files of the node over the connection; `None` for one that cannot be read.
-///
-/// # Errors
-/// As [`Disk::beams`].
-pub fn read_files(session: &Session, files: &[String]) -> Result<Vec<Option<Vec<u8>>>> {
-    let mut nothing = Seen::nothing();
-    let mut disk = Disk::new(session, NEWEST, &mut nothing);
-    disk.assume_remote();
-    disk.read(files)
 }
 
 /// What looking at a file of the node gives.

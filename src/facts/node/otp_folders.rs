@@ -3,8 +3,12 @@
 //! In a release with a run-time system of its own (the default of mix and rebar3) all applications lie below
 //! `code:lib_dir()`, so that only their names distinguish OTP's from others.
 
-use super::node_facts::NodeFacts;
+use std::collections::BTreeSet;
+
+use super::folders::folder_of;
+use super::node_facts::{CodeOrigin, NodeFacts};
 use crate::facts::app::versions::versioned;
+use crate::name::Md5;
 
 /// The applications that OTP 23 to 29 consist of, `erts` apart.
 const OTP_APPS: [&str; 38] = [
@@ -58,6 +62,20 @@ impl NodeFacts {
             let name = versioned(app).map_or(app, |(name, _)| name);
             OTP_APPS.contains(&name)
         })
+    }
+
+    /// Whether a file is in such a folder.
+    pub fn is_otp_file(&self, file: &str) -> bool {
+        folder_of(file).is_some_and(|folder| self.is_otp(folder))
+    }
+
+    /// The running versions of OTP's own modules.
+    pub fn otp_versions(&self) -> BTreeSet<Md5> {
+        let own = self.loaded.values().filter(|loaded| match &loaded.origin {
+            CodeOrigin::File(file) => self.is_otp_file(file),
+            _ => true,
+        });
+        own.map(|loaded| loaded.md5).collect()
     }
 }
 
