@@ -3,7 +3,6 @@
 //! The same questions as for an upgrade, asked of the beams that a record has kept.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use super::callers::callers;
 use super::compared_node::ComparedNode;
@@ -57,12 +56,7 @@ pub fn going_back(
         };
         let file = facts.file_of(module).unwrap_or_default().to_owned();
         let read = BeamFacts::read(bytes).map_err(|why| unusable(&file, &why.to_string()))?;
-        let beam = Beam {
-            bytes: Arc::from(*bytes),
-            file,
-            facts: read.on(facts.otp),
-        };
-        beams.insert(module.clone(), beam);
+        beams.insert(module.clone(), Beam::new(*bytes, file, read.on(facts.otp)));
     }
     let folders = NewFolders::default();
     let mut modules = taking_part(&mut node, &folders, beams, true, old)?.modules;
