@@ -69,7 +69,7 @@ supervisor(Name, Children) ->
 module(I, N, Vsn) ->
     Calls = [name(J) || J <- [I + 1, I + 5, I + 17], J < N],
     Server = case I rem 3 of 1 -> server(Vsn); _ -> "" end,
-    io_lib:format("-module(~p). -vsn(\"~b\"). ~s -export([v/0,f0/1,f1/1,f2/1,f3/1,f4/1,f5/1]). v() -> ~b. ~s",
+    io_lib:format("-module(~p). -vsn(\"~b\"). -export([v/0,f0/1,f1/1,f2/1,f3/1,f4/1,f5/1]). ~s v() -> ~b. ~s",
                   [name(I), Vsn, Server, Vsn, [function(K, I, Calls) || K <- lists:seq(0, 5)]]).
 
 function(K, I, Calls) ->
