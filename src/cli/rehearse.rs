@@ -98,6 +98,7 @@ fn show(
         fits: &done.fits,
         held: &done.held,
         pause: done.pause,
+        full: ui.full,
     };
     if ui.json {
         ui.json(&format!("{:#}\n", rehearsal::json(&input)));
@@ -152,7 +153,7 @@ pub(super) fn before_run(
         prepared.upgrade.rehearsed(&done);
         let on = if alone { "" } else { node(prepared).as_str() };
         let line = rehearsal::line(&done.tried, &done.fits, done.pause, on);
-        ui.status(&line);
+        ui.status_text(&line);
         let mut untried = untried(&done);
         // What has no process now converts nothing.
         let changes = &prepared.upgrade.changes.modules;
