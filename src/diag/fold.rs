@@ -100,6 +100,16 @@ mod tests {
     }
 
     #[test]
+    fn a_warning_that_is_all_title_takes_one_line() {
+        use crate::diag::render::{Style, is_bare, one_line};
+        let bare = Diagnostic::new(Code::W332, "a.app is not applied");
+        assert!(is_bare(&bare) && !is_bare(&bare.clone().help("do")));
+        assert!(!is_bare(&Diagnostic::new(Code::E604, "it failed")));
+        let line = one_line(&bare, Style::default());
+        assert_eq!(line, "W332  ⚠ a.app is not applied");
+    }
+
+    #[test]
     fn few_of_a_code_and_errors_are_shown_one_by_one() {
         let few: Vec<Diagnostic> = (0..SHOWN)
             .map(|_| Diagnostic::new(Code::W332, "a"))

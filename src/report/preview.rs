@@ -309,12 +309,11 @@ fn instruction(
     if let Some(what) = update(&step.instruction) {
         let _ = writeln!(out, "       {what}");
     }
-    if let Instruction::Update { change, .. } = &step.instruction {
-        if *change != Change::Soft
-            && let Some(converted) = converted(shown.changes, shown.rules, module)
-        {
-            let _ = writeln!(out, "       conversion: {converted}");
-        }
+    if let Instruction::Update { change, .. } = &step.instruction
+        && *change != Change::Soft
+        && let Some(converted) = converted(shown.changes, shown.rules, module)
+    {
+        let _ = writeln!(out, "       conversion: {converted}");
     }
     if let Some(rules) = shown.rules.modules.get(module) {
         children::children(out, rules, style);

@@ -168,15 +168,24 @@ fn named<'a>(shown: &RehearsalInput<'a>) -> (Vec<&'a Tried>, Vec<&'a Tried>) {
     if shown.full || shown.tried.len() <= LISTED {
         return (shown.tried.iter().collect(), Vec::new());
     }
-    let is_plain = |tried: &&Tried| {
-        let left = tried.failed + tried.busy + tried.dead + tried.big + tried.untried;
-        left + tried.unswitched == 0 && tried.checks.is_empty() && tried.acting.is_empty()
-    };
-    let (mut plain, mut named): (Vec<&Tried>, Vec<&Tried>) = shown.tried.iter().partition(is_plain);
+    let all = shown.tried.iter();
+    let (mut plain, mut named): (Vec<&Tried>, Vec<&Tried>) =
+        all.partition(|tried| is_plain(tried) && tried.checks.is_empty());
     plain.sort_by_key(|tried| std::cmp::Reverse(tried.percentile(100)));
     let others = plain.split_off(plain.len().min(NAMED));
     named.extend(plain);
     (named, others)
+}
+
+/// Whether all states were tried and all convert, without anything to add.
+fn is_plain(tried: &Tried) -> bool {
+    let left = tried.busy + tried.dead + tried.big + tried.untried + tried.unswitched;
+    tried.failed + left == 0 && tried.acting.is_empty()
+}
+
+/// Whether a rehearsal of a node found nothing that its line would have to say.
+pub fn is_uneventful(tried: &[Tried], fits: &[Fit]) -> bool {
+    tried.iter().all(is_plain) && !fits.iter().any(Fit::is_certain)
 }
 
 fn some_of(out: &mut String, places: &[String], style: Style) {

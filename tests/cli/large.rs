@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use crate::support::apps::copy_whole;
-use crate::support::desk::{Desk, Ran};
+use crate::support::desk::{Desk, Ran, UPDO};
+use crate::support::terminal::Terminal;
 use crate::support::{Options, TestNode};
 
 /// What fits on a screen.
@@ -114,6 +115,51 @@ fn a_preview_of_many_modules_is_one_screen_and_full_shows_each() {
     // And one module says why it is there.
     many.updo(&["explain", "plan.updo", "many_8"])
         .prints(&["code differs"]);
+}
+
+/// On a terminal no line is longer than it is wide, and no name is divided; what is piped is one line each.
+#[test]
+fn lines_break_between_names_on_a_terminal_only() {
+    let many = many("");
+    let (port, name) = (many.node.epmd_port().to_string(), many.node.name());
+    let args = [
+        "preview",
+        "plan.updo",
+        "--full",
+        "--no-pager",
+        "--color=never",
+    ];
+    let mut command = many.desk.command(UPDO);
+    command
+        .args(args)
+        .env("UPDO_EPMD_PORT", &port)
+        .env("UPDO_TARGET", name);
+    let mut terminal = Terminal::watch(command, "xterm-256color");
+    terminal.end();
+    let raw = String::from_utf8_lossy(&terminal.raw).replace('\r', "");
+    let (shown, _) = raw.split_once("  same  ").expect("what is the same");
+    let wide = |line: &&str| line.chars().count() > 100;
+    assert_eq!(shown.lines().find(wide), None);
+    let suspended: Vec<&str> = shown
+        .lines()
+        .skip_while(|line| !line.contains("  suspend "))
+        .take_while(|line| !line.contains("  pause "))
+        .collect();
+    assert!(suspended.len() > 1, "{shown}");
+    let names = suspended.join(" ");
+    let names = names
+        .split([',', ' '])
+        .filter(|word| word.starts_with("many_"));
+    assert_eq!(names.count(), SERVERS, "{suspended:?}");
+    let piped = many.updo(&["preview", "plan.updo", "--full"]);
+    let line = piped
+        .stdout
+        .lines()
+        .find(|line| line.contains("  suspend "));
+    assert_eq!(
+        line.map(|line| line.matches("many_").count()),
+        Some(SERVERS)
+    );
 }
 
 #[test]
