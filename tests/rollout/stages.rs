@@ -217,3 +217,20 @@ fn on_a_terminal_every_node_has_a_line() {
     assert_eq!(fleet.versions(), [2; 3]);
     screen.end();
 }
+
+/// A line for each of many nodes would hide the one that differs.
+#[test]
+fn rehearsals_of_equal_nodes_are_counted() {
+    let fleet = Fleet::new(6);
+    fleet.plan("rollout #{canary => 1}.");
+    let ran = fleet
+        .run(&["--only-node", fleet.name(0)])
+        .env("UPDO_NO_REHEARSAL", "0");
+    ran.run().exits(0).says(&["rehearsal: 1 state tried"]);
+    let rest = fleet.run(&[]).env("UPDO_NO_REHEARSAL", "0").run().exits(0);
+    let rest = rest.says(&["rehearsal on 1 more node: all states convert"]);
+    let lines = rest.stderr.lines();
+    let named = lines.filter(|line| line.starts_with("rehearsal on ") && line.contains('@'));
+    assert_eq!(named.count(), 4, "{rest}");
+    assert_eq!(fleet.versions(), [2; 6]);
+}
