@@ -509,7 +509,7 @@ impl Connection<'_> {
     /// The preview of an upgrade as `updo preview` shows it, without colours: every instruction with its reasons, the window,
     /// the way back. For people: the text may change with every version.
     pub fn preview_text(&self, upgrade: &Upgrade) -> String {
-        preview::text(&self.preview(upgrade), Style::default(), Detail::Usual)
+        preview::text(&self.preview(upgrade), Style::default(), Detail::Each)
     }
 
     #[doc(hidden)]
@@ -532,6 +532,8 @@ impl Connection<'_> {
             script: &upgrade.script,
             diagnostics: &upgrade.diagnostics,
             pause: self.pause_shown(upgrade),
+            full: "--full",
+            others: Vec::new(),
         }
     }
 

@@ -12,8 +12,9 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use crate::diag::render::{self, Style};
-use crate::diag::{Diagnostic, Severity, SourceMap, safe};
+use crate::diag::{Diagnostic, Severity, SourceMap, fold, safe};
 use crate::report::github;
+use crate::report::wrap;
 
 /// When to use colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -71,6 +72,10 @@ pub struct Ui {
     pub given_width: Option<usize>,
     /// Whether GitHub Actions reads what we write.
     pub github: bool,
+    /// Whether many diagnostics of one code are all shown.
+    pub full: bool,
+    /// Whether standard output is a terminal.
+    pub out_terminal: bool,
 }
 
 impl Ui {
@@ -123,6 +128,8 @@ impl Ui {
             },
             given_width,
             github: env("GITHUB_ACTIONS").is_some_and(|value| value == "true"),
+            full: true,
+            out_terminal: io::stdout().is_terminal(),
         }
     }
 
@@ -174,27 +181,47 @@ impl Ui {
         }
     }
 
+    /// The same for sentences: on a terminal they break between words.
+    pub fn status_text(&self, text: &str) {
+        if !self.quiet {
+            self.error_text(text);
+        }
+    }
+
     /// Writes one line to standard error.
     pub fn error_line(&self, line: &str) {
         let mut err = io::stderr().lock();
         let _ = writeln!(err, "{}", safe::terminal(line));
     }
 
-    /// Writes diagnostics: errors always, warnings unless quiet, advice when verbose.
+    /// Writes a text of several lines to standard error; on a terminal no line is longer than it, and none breaks inside
+    /// of a word.
+    pub fn error_text(&self, text: &str) {
+        match io::stderr().is_terminal() {
+            true => self.error_line(&wrap::wrapped(text, self.style.width)),
+            false => self.error_line(text),
+        }
+    }
+
+    /// Writes diagnostics: errors always, warnings unless quiet, advice when verbose. Errors come last, so that the cause
+    /// is what one sees at the bottom; many of one code are one block.
     pub fn diagnostics(&self, diagnostics: &[Diagnostic], sources: &SourceMap) {
-        for diagnostic in diagnostics {
-            let shown = match diagnostic.severity() {
-                Severity::Error => true,
-                Severity::Warning => !self.quiet,
-                Severity::Advice => self.verbose > 0,
-            };
-            if shown {
-                self.error_line(&render::render(diagnostic, sources, self.style));
-                if self.github {
-                    for line in github::annotations(diagnostic, sources) {
-                        self.error_line(&line);
-                    }
-                }
+        let shown = |diagnostic: &&Diagnostic| match diagnostic.severity() {
+            Severity::Error => true,
+            Severity::Warning => !self.quiet,
+            Severity::Advice => self.verbose > 0,
+        };
+        let mut all: Vec<Diagnostic> = diagnostics.iter().filter(shown).cloned().collect();
+        all.sort_by_key(Diagnostic::severity);
+        for block in fold::folded(&all, self.full) {
+            match render::is_bare(&block) {
+                true => self.error_text(&render::one_line(&block, self.style)),
+                false => self.error_line(&render::render(&block, sources, self.style)),
+            }
+        }
+        if self.github {
+            for line in all.iter().flat_map(|one| github::annotations(one, sources)) {
+                self.error_line(&line);
             }
         }
     }
@@ -210,6 +237,11 @@ impl Ui {
 
     /// Writes a question, without waiting for the answer.
     pub fn question(&self, question: &str) {
+        let wrapped = wrap::wrapped(question, self.style.width);
+        let question = match io::stderr().is_terminal() {
+            true => wrapped.as_str(),
+            false => question,
+        };
         let mut err = io::stderr().lock();
         let question = safe::terminal(question);
         let _ = write!(err, "{question} Type yes: ").and_then(|()| err.flush());

@@ -87,7 +87,7 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
             &["args"],
             &["env_flags"],
             &["context"],
-            &["pager", "screen", "signals", "trace"],
+            &["pager", "same", "screen", "signals", "trace"],
             // Commands, and what other commands take of them.
             &["eval", "log", "relup", "report"],
             &["preview", "event_sinks"],

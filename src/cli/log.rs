@@ -1,4 +1,4 @@
-//! `updo log`: the recorded runs.
+//! `updo log`: the recorded runs, the newest first.
 
 use serde_json::{Value, json};
 
@@ -10,9 +10,9 @@ use crate::report::style;
 use crate::state::runs::{RecordedRun, RunRecords};
 
 pub(super) fn run(context: &Context<'_>, args: &LogArgs) -> Exit {
-    let all = RunRecords::new(&context.settings().state_dir).all();
-    let skipped = args.last.map_or(0, |last| all.len().saturating_sub(last));
-    let shown = &all[skipped..];
+    let mut all = RunRecords::new(&context.settings().state_dir).all();
+    all.reverse();
+    let shown = &all[..args.last.unwrap_or(all.len()).min(all.len())];
     if context.ui.json {
         let lines: Vec<Value> = shown.iter().map(document).collect();
         context.ui.json(&format!("{:#}\n", Value::Array(lines)));

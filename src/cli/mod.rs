@@ -34,6 +34,7 @@ mod report;
 mod rollback;
 mod rollout_screen;
 mod run;
+mod same;
 mod screen;
 mod signals;
 mod standard_input;
@@ -101,6 +102,13 @@ pub fn main() -> Exit {
     ui.set_verbose(global.verbose);
     ui.json = global.json;
     ui.no_input |= global.no_input;
+    ui.full = match &args.command {
+        Command::Preview(args) => args.full,
+        Command::Rehearse(args) => args.full,
+        Command::Run(args) => args.full,
+        // They have no such flag, and are asked for all there is to say.
+        _ => true,
+    };
     let context = Context {
         ui,
         global,

@@ -7,13 +7,14 @@ use super::context::Context;
 use super::exit::Exit;
 use super::pager;
 use super::standard_input::STDIN;
+use super::same::{self, PlannedNode};
 use crate::diag::{Code, Result};
 use crate::engine::saved_script::Saved;
 use crate::engine::{Connection, Engine, Upgrade};
 use crate::name::NodeName;
 use crate::plan::load::absolute;
-use crate::report::preview;
 use crate::report::style::count;
+use crate::report::{preview, rollout, wrap};
 use crate::script::instruction::Instruction;
 use crate::script::otp;
 use crate::term::{Term, pretty};
@@ -33,23 +34,58 @@ pub(super) fn run(context: &Context<'_>, args: &PreviewArgs) -> Exit {
     };
     let mut exit = Exit::Done;
     let mut all = Vec::new();
-    for node in nodes {
-        let prepared = engine.connect(&node).and_then(|connection| {
+    let mut failed = None;
+    for node in &nodes {
+        let prepared = engine.connect(node).and_then(|connection| {
             let upgrade = connection.prepare()?;
             Ok((connection, upgrade))
         });
-        let (connection, upgrade) = match prepared {
-            Ok(prepared) => prepared,
-            Err(diagnostic) => return context.fail(*diagnostic, &engine.plan.sources),
-        };
-        let printed = print(context, args, &engine, &connection, &upgrade);
-        if upgrade.is_refused() || !printed {
+        match prepared {
+            Ok(prepared) => all.push(prepared),
+            Err(diagnostic) => {
+                failed = Some(diagnostic);
+                break;
+            }
+        }
+    }
+    let planned = all.iter().map(|(connection, upgrade)| PlannedNode {
+        connection,
+        upgrade,
+    });
+    let planned: Vec<PlannedNode<'_>> = planned.collect();
+    // Scripts and documents are about one node each.
+    let is_screen = !(context.ui.json || args.low || args.terms || args.appup || args.relup);
+    let blocks = match is_screen {
+        true => same::blocks(&planned),
+        false => planned.iter().map(|planned| vec![*planned]).collect(),
+    };
+    for block in &blocks {
+        let printed = print(context, args, &engine, block);
+        let upgrade = block[0].upgrade;
+        if block.iter().any(|one| one.upgrade.is_refused()) || !printed {
             exit = Exit::Plan;
         } else if args.exit_code && !upgrade.is_empty() && exit == Exit::Done {
             exit = Exit::Pending;
         }
-        all.push((node, upgrade));
     }
+    // What was seen before a node could not be reached is worth a look all the same.
+    if let Some(diagnostic) = failed {
+        return context.fail(*diagnostic, &engine.plan.sources);
+    }
+    let pending = planned.iter().filter(|planned| !planned.upgrade.is_empty());
+    let pending: Vec<NodeName> = pending.map(|planned| planned.node().clone()).collect();
+    if is_screen && pending.len() > 1 {
+        let target = context.global.target.as_deref();
+        let rollout = engine.rollout(target, &nodes);
+        let pending = rollout.ordered(&pending);
+        let stages = rollout.stages(&pending, nodes.len());
+        let words = rollout::stages(&rollout, &stages, &pending, context.ui.out_style);
+        context.ui.data(&format!("\n{words}\n"));
+    }
+    let all: Vec<(NodeName, &Upgrade)> = planned
+        .iter()
+        .map(|planned| (planned.node().clone(), planned.upgrade))
+        .collect();
     match &args.output {
         Some(file) if exit != Exit::Plan => save(context, &engine, &all, file).unwrap_or(exit),
         _ => exit,
@@ -60,7 +96,7 @@ pub(super) fn run(context: &Context<'_>, args: &PreviewArgs) -> Exit {
 fn save(
     context: &Context<'_>,
     engine: &Engine,
-    all: &[(NodeName, Upgrade)],
+    all: &[(NodeName, &Upgrade)],
     file: &Path,
 ) -> Option<Exit> {
     if !Saved::is(file) {
@@ -75,7 +111,8 @@ fn save(
             "a saved script names the file of its plan, and this one came from standard input";
         return Some(context.usage(title, "write the plan into a file"));
     }
-    let print = |(node, upgrade): &(NodeName, Upgrade)| (node.clone(), Saved::fingerprint(upgrade));
+    let print =
+        |(node, upgrade): &(NodeName, &Upgrade)| (node.clone(), Saved::fingerprint(upgrade));
     let saved = Saved {
         plan: absolute(path),
         digest: Saved::digest(&engine.plan),
@@ -83,7 +120,7 @@ fn save(
         push: engine.settings.push.clone(),
         nodes: all.iter().map(print).collect(),
     };
-    let upgrades: Vec<&Upgrade> = all.iter().map(|(_, upgrade)| upgrade).collect();
+    let upgrades: Vec<&Upgrade> = all.iter().map(|(_, upgrade)| *upgrade).collect();
     match super::report::write(file, &saved.text(&upgrades)) {
         Ok(()) => {
             context
@@ -100,10 +137,14 @@ fn print(
     context: &Context<'_>,
     args: &PreviewArgs,
     engine: &Engine,
-    connection: &Connection<'_>,
-    upgrade: &Upgrade,
+    block: &[PlannedNode<'_>],
 ) -> bool {
-    let shown = connection.preview(upgrade);
+    let PlannedNode {
+        connection,
+        upgrade,
+    } = block[0];
+    let mut shown = connection.preview(upgrade);
+    shown.others = block.iter().skip(1).map(PlannedNode::node).collect();
     let detail = match args.full {
         true => preview::Detail::Full,
         false => preview::Detail::Usual,
@@ -136,9 +177,13 @@ fn print(
     } else if upgrade.is_empty() {
         ui.data(&nothing(upgrade, connection));
     } else {
-        pager::show(context, &preview::text(&shown, ui.out_style, detail));
+        let text = preview::text(&shown, ui.out_style, detail);
+        match ui.out_terminal {
+            true => pager::show(context, &wrap::wrapped(&text, ui.out_style.width)),
+            false => pager::show(context, &text),
+        }
     }
-    ui.diagnostics(&upgrade.diagnostics, &engine.plan.sources);
+    ui.diagnostics(&same::diagnostics(block), &engine.plan.sources);
     printed
 }
 

@@ -13,6 +13,10 @@ use crate::exec::rehearsal::Limits;
 use crate::name::NodeName;
 use crate::report::json;
 use crate::report::rehearsal::{self, RehearsalInput, UntriedModule};
+use crate::report::style::count;
+
+/// Nodes of a rollout whose rehearsal has a line although there is nothing special about it.
+const NAMED: usize = 4;
 
 pub(super) fn run(context: &Context<'_>, args: &RehearseArgs) -> Exit {
     let settings = match context.settings_for(Some(&args.plan), &args.push) {
@@ -101,6 +105,7 @@ fn show(
         fits: &done.fits,
         held: &done.held,
         pause: done.pause,
+        full: ui.full,
     };
     if ui.json {
         ui.json(&format!("{:#}\n", rehearsal::json(&input)));
@@ -140,6 +145,7 @@ pub(super) fn before_run(
     let alone = prepared_nodes.len() == 1;
     let mut all = Vec::new();
     let mut fails = false;
+    let (mut named, mut others) = (0, 0);
     for prepared in prepared_nodes {
         let done =
             prepared
@@ -155,7 +161,17 @@ pub(super) fn before_run(
         prepared.upgrade.rehearsed(&done);
         let on = if alone { "" } else { node(prepared).as_str() };
         let line = rehearsal::line(&done.tried, &done.fits, done.pause, on);
-        ui.status(&line);
+        let is_named = ui.full
+            || named < NAMED
+            || !done.untried.is_empty()
+            || !rehearsal::is_uneventful(&done.tried, &done.fits);
+        match is_named {
+            true => {
+                named += 1;
+                ui.status_text(&line);
+            }
+            false => others += 1,
+        }
         let mut untried = untried(&done);
         // What has no process now converts nothing.
         let changes = &prepared.upgrade.changes.modules;
@@ -182,6 +198,10 @@ pub(super) fn before_run(
             true => diagnostic,
             false => diagnostic.note(format!("on {}", node(prepared))),
         }));
+    }
+    if others > 0 {
+        let nodes = count(others, "more node", "more nodes");
+        ui.status(&format!("rehearsal on {nodes}: all states convert"));
     }
     ui.diagnostics(&all, &engine.plan.sources);
     if fails {

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -115,20 +115,32 @@ pub(super) fn schema(context: &Context<'_>, args: &SchemaArgs) -> Exit {
     Exit::Done
 }
 
-/// The lines of a recorded run, or of a file that `run --events` wrote; of the newest run when nothing is named.
+/// The lines of a recorded run, of all runs of a rollout, or of a file that `run --events` wrote; of the newest run when nothing is named.
 fn read(context: &Context<'_>, what: Option<&str>) -> Result<Vec<Value>, Exit> {
     let records = RunRecords::new(&context.settings().state_dir);
-    let path = match what {
-        Some(path) if path.contains('/') || path.ends_with(".jsonl") => Some(path.into()),
-        Some(run) => records.events(run),
+    let paths: Vec<PathBuf> = match what {
+        Some(path) if path.contains('/') || path.ends_with(".jsonl") => vec![path.into()],
+        Some(run) => records.events(run).map_or_else(
+            || {
+                // Of a rollout those of every node, in the order in which they were begun.
+                let runs = records.rollout(run);
+                runs.iter()
+                    .filter_map(|run| records.events(&run.run))
+                    .collect()
+            },
+            |path| vec![path],
+        ),
         None => records
             .all()
             .last()
-            .and_then(|newest| records.events(&newest.run)),
+            .and_then(|newest| records.events(&newest.run))
+            .into_iter()
+            .collect(),
     };
-    let Some(path) = path else {
+    if paths.is_empty() {
         let all = records.all();
-        let known = all.iter().map(|run| run.run.as_str());
+        let rollouts = all.iter().filter_map(|run| run.rollout.as_deref());
+        let known = all.iter().map(|run| run.run.as_str()).chain(rollouts);
         let (title, help) = match what {
             Some(run) => {
                 let help = match suggest(run, known) {
@@ -144,14 +156,22 @@ fn read(context: &Context<'_>, what: Option<&str>) -> Result<Vec<Value>, Exit> {
         };
         return Err(context.usage(&title, &help));
     };
-    let mut text = String::new();
-    let opened = std::fs::File::open(&path);
-    match opened.and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text)) {
-        Ok(_) => Ok(replay::lines(&text)),
-        Err(why) => {
-            let diagnostic =
-                Diagnostic::new(Code::E802, format!("cannot read `{}`", path.display()));
-            Err(context.fail(diagnostic.note(why.to_string()), &SourceMap::default()))
+    let mut lines = Vec::new();
+    let mut left = MAX_BYTES;
+    for path in paths {
+        let mut text = String::new();
+        let opened = std::fs::File::open(&path);
+        match opened.and_then(|file| file.take(left).read_to_string(&mut text)) {
+            Ok(bytes) => {
+                left = left.saturating_sub(bytes as u64);
+                lines.extend(replay::lines(&text));
+            }
+            Err(why) => {
+                let title = format!("cannot read `{}`", path.display());
+                let diagnostic = Diagnostic::new(Code::E802, title).note(why.to_string());
+                return Err(context.fail(diagnostic, &SourceMap::default()));
+            }
         }
     }
+    Ok(lines)
 }

@@ -12,6 +12,7 @@ use super::no_undo;
 use super::preview::nothing;
 use super::rehearse;
 use super::rollout_screen::Walking;
+use super::same::{self, PlannedNode};
 use super::screen::{Ending, Screen, ScreenHeader};
 use super::signals::Signals;
 use crate::diag::{Code, Diagnostic, SourceMap};
@@ -447,64 +448,33 @@ fn show(
     prepared_nodes: &[PreparedNode<'_>],
 ) -> bool {
     let ui = &context.ui;
-    let contents: Vec<_> = prepared_nodes
-        .iter()
-        .map(|prepared| prepared.upgrade.content())
-        .collect();
-    for (at, prepared) in prepared_nodes.iter().enumerate() {
-        let (connection, upgrade) = (&prepared.connection, &prepared.upgrade);
+    let planned: Vec<PlannedNode<'_>> = prepared_nodes.iter().map(PlannedNode::of).collect();
+    for block in same::blocks(&planned) {
+        let PlannedNode {
+            connection,
+            upgrade,
+        } = block[0];
         if upgrade.is_empty() {
             ui.status(nothing(upgrade, connection).trim_end());
-        } else if contents[..at].contains(&contents[at]) {
-            // Shown with the first of them.
         } else if !ui.quiet {
             let mut shown = connection.preview(upgrade);
+            shown.others = block.iter().skip(1).map(PlannedNode::node).collect();
             // It is measured next, and said with the question.
             let is_measured =
                 !args.dry_run && !engine.plan.rehearse.never && !engine.settings.no_rehearsal;
             shown.pause = shown.pause.filter(|_| !is_measured);
-            let text = preview::text(&shown, ui.style, preview::Detail::Usual);
-            ui.error_line(text.trim_end());
-            let same = |other: &usize| contents[*other] == contents[at];
-            let others: Vec<&str> = (at + 1..prepared_nodes.len())
-                .filter(same)
-                .map(|other| node(&prepared_nodes[other]).as_str())
-                .collect();
-            if !others.is_empty() {
-                ui.error_line(&format!("  the same on {}", others.join(", ")));
-            }
+            let detail = match args.full {
+                true => preview::Detail::Full,
+                false => preview::Detail::Usual,
+            };
+            let text = preview::text(&shown, ui.style, detail);
+            ui.error_text(text.trim_end());
         }
     }
-    ui.diagnostics(&diagnostics_of(prepared_nodes), &engine.plan.sources);
+    ui.diagnostics(&same::diagnostics(&planned), &engine.plan.sources);
     prepared_nodes
         .iter()
         .any(|prepared| prepared.upgrade.is_refused())
-}
-
-/// What there is to say. What several nodes have in common is reported once, with their names.
-fn diagnostics_of(prepared_nodes: &[PreparedNode<'_>]) -> Vec<Diagnostic> {
-    let mut all: Vec<(Diagnostic, Vec<&NodeName>)> = Vec::new();
-    for prepared in prepared_nodes {
-        for diagnostic in &prepared.upgrade.diagnostics {
-            let same = |one: &&mut (Diagnostic, _)| {
-                one.0.code == diagnostic.code && one.0.title == diagnostic.title
-            };
-            match all.iter_mut().find(same) {
-                Some((_, nodes)) => nodes.push(node(prepared)),
-                None => all.push((diagnostic.clone(), vec![node(prepared)])),
-            }
-        }
-    }
-    let named = |(diagnostic, nodes): (Diagnostic, Vec<&NodeName>)| match nodes.as_slice() {
-        _ if prepared_nodes.len() == 1 => diagnostic,
-        [one] => diagnostic.note(format!("on {one}")),
-        [first, others @ ..] => {
-            let others = style::count(others.len(), "more node", "more nodes");
-            diagnostic.note(format!("on {first} and {others}"))
-        }
-        [] => diagnostic,
-    };
-    all.into_iter().map(named).collect()
 }
 
 /// The numbers, and the question; an exit code when it ends here.
@@ -539,7 +509,7 @@ fn ask(context: &Context<'_>, args: &RunArgs, prepared_nodes: &[PreparedNode<'_>
         style::count(suspended, "process", "processes")
     );
     if args.yes {
-        ui.status(&format!("\n{numbers} (--yes)\n"));
+        ui.status_text(&format!("\n{numbers} (--yes)\n"));
         return None;
     }
     match ui.confirm(&format!("\n{numbers} Run it?")) {

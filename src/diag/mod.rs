@@ -5,6 +5,7 @@
 
 pub mod code;
 mod cut;
+pub(crate) mod fold;
 pub mod render;
 pub mod safe;
 mod shown;

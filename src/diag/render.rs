@@ -75,6 +75,34 @@ pub fn render(diagnostic: &Diagnostic, sources: &SourceMap, style: Style) -> Str
     if style.unicode { out } else { ascii(&out) }
 }
 
+/// Whether a warning says all in its title.
+pub(crate) fn is_bare(diagnostic: &Diagnostic) -> bool {
+    let Diagnostic {
+        labels,
+        help,
+        notes,
+        ..
+    } = diagnostic;
+    !diagnostic.is_error() && labels.is_empty() && notes.is_empty() && help.is_none()
+}
+
+/// A warning that says all in its title, on one line: `W332  ⚠ …`.
+pub(crate) fn one_line(diagnostic: &Diagnostic, style: Style) -> String {
+    let characters = theme(style).characters;
+    let mark = match diagnostic.severity() {
+        Severity::Error => characters.error,
+        Severity::Warning => characters.warning,
+        Severity::Advice => characters.advice,
+    };
+    let (on, off) = match style.color {
+        true => (safe::sgr("33"), safe::sgr("0")),
+        false => (String::new(), String::new()),
+    };
+    let title = safe::line(&diagnostic.title);
+    let line = format!("{}  {on}{mark}{off} {title}", diagnostic.code);
+    if style.unicode { line } else { ascii(&line) }
+}
+
 /// The diagnostic as data: `code severity title help notes labels`, each label with `file line column offset
 /// length text`. Lines and columns count from 1, columns in characters; offsets are bytes within the file.
 pub fn to_json(diagnostic: &Diagnostic, sources: &SourceMap) -> Value {

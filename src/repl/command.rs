@@ -9,6 +9,17 @@ use std::time::Duration;
 use crate::diag::suggest::suggest;
 use crate::name::{App, Module, NodeName};
 
+/// What `:script` shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScriptView {
+    /// The instructions; many are grouped.
+    Usual,
+    /// The low-level script.
+    Low,
+    /// Every instruction with all of its reasons.
+    Full,
+}
+
 /// One command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReplCommand {
@@ -26,11 +37,8 @@ pub enum ReplCommand {
     Diff(Option<Module>),
     /// `:order`
     Order,
-    /// `:script`, `:script low`
-    Script {
-        /// The low-level script.
-        low: bool,
-    },
+    /// `:script`, `:script low`, `:script full`
+    Script(ScriptView),
     /// `:graph [M]`
     Graph(Option<Module>),
     /// `:why M`, `:why A before B`
@@ -211,7 +219,7 @@ pub const WORDS: &[Word] = &[
     word("changed", &["ch"], "[GLOB]", "modules that differ", Upgrade, Takes::Changed),
     word("diff", &["d"], "[M]", "what changed inside: exports, attributes, records, size", Upgrade, Takes::Changed),
     word("order", &["o"], "", "the order; `+` and `-` mark what moved since the last look", Upgrade, Nothing),
-    word("script", &["s"], "[low]", "the instructions; `low` as a relup would have them", Upgrade, OneOf(&["low"])),
+    word("script", &["s"], "[low|full]", "the instructions; `low` as a relup would have them, `full` each with all reasons", Upgrade, OneOf(&["low", "full"])),
     word("graph", &["g"], "[M]", "the dependency graph; around one module", Upgrade, Takes::Changed),
     word("why", &["w"], "X [before Y]", "why a module is here, why one comes before another", Upgrade, Takes::Changed),
     word("conversion", &["cv"], "M", "what the conversion of a module does: pure, reads or acts, with places", Upgrade, Takes::Changed),
@@ -298,8 +306,9 @@ fn read(word: &Word, rest: &str) -> Option<ReplCommand> {
         ("changed", [glob]) => ReplCommand::Changed(maybe(glob.trim_matches('"'))),
         ("diff", []) => ReplCommand::Diff(None),
         ("diff", [one]) => ReplCommand::Diff(Some(module(one))),
-        ("script", []) => ReplCommand::Script { low: false },
-        ("script", ["low"]) => ReplCommand::Script { low: true },
+        ("script", []) => ReplCommand::Script(ScriptView::Usual),
+        ("script", ["low"]) => ReplCommand::Script(ScriptView::Low),
+        ("script", ["full"]) => ReplCommand::Script(ScriptView::Full),
         ("graph", []) => ReplCommand::Graph(None),
         ("graph", [one]) => ReplCommand::Graph(Some(module(one))),
         ("why", [one]) => ReplCommand::Why(module(one), None),
@@ -392,7 +401,14 @@ mod tests {
     fn commands_are_read() {
         assert_eq!(parse(":order"), Ok(ReplCommand::Order));
         assert_eq!(parse(":o"), Ok(ReplCommand::Order));
-        assert_eq!(parse(":script low"), Ok(ReplCommand::Script { low: true }));
+        assert_eq!(
+            parse(":script low"),
+            Ok(ReplCommand::Script(ScriptView::Low))
+        );
+        assert_eq!(
+            parse(":script full"),
+            Ok(ReplCommand::Script(ScriptView::Full))
+        );
         let why = ReplCommand::Why(Module::new("a"), Some(Module::new("Elixir.Shop.Cart")));
         assert_eq!(parse(":why a before Shop.Cart"), Ok(why));
         assert_eq!(
@@ -442,7 +458,7 @@ mod tests {
                 "N | all" => "1",
                 "Name = V" => "Name = 1",
                 "[2s] EXPR" => "2s 1 + 1",
-                "[low]" => "low",
+                "[low|full]" => "low",
                 _ => "x",
             };
             for name in word.short.iter().chain([&word.name]) {

@@ -466,7 +466,7 @@ mod tests {
     #[test]
     fn commands_and_what_they_take() {
         assert_eq!(offered(":scr"), [":script "]);
-        assert_eq!(offered(":script "), [":script low"]);
+        assert_eq!(offered(":script "), [":script low", ":script full"]);
         assert_eq!(
             offered(":why shop_cart"),
             [":why shop_cart", ":why shop_cart_server"]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use super::command::{self, ReplCommand};
+use super::command::{self, ReplCommand, ScriptView};
 use super::files::PlanFile;
 use super::view_diff::Views;
 use super::{help, show};
@@ -398,7 +398,7 @@ impl ReplSession {
         };
         let whole = matches!(
             command,
-            ReplCommand::Order | ReplCommand::Script { .. } | ReplCommand::Graph(None)
+            ReplCommand::Order | ReplCommand::Script(_) | ReplCommand::Graph(None)
         );
         if whole && upgrade.rules.modules.is_empty() {
             return Ok(differ(upgrade));
@@ -407,15 +407,24 @@ impl ReplSession {
         let known = |module: &Module| show::known(upgrade, module).map_err(ReplError::usage);
         Ok(match command {
             ReplCommand::Order => self.views.marked("order", &show::order(upgrade), style),
-            ReplCommand::Script { low } => {
+            ReplCommand::Script(view) => {
                 let connection = self.engine.with_session(self.node.clone());
-                let shown = connection.preview(upgrade);
-                if *low {
-                    self.views
-                        .marked("low", &show::keyed(&preview::low(&shown)), style)
-                } else {
-                    let text = preview::text(&shown, style, preview::Detail::Usual);
-                    self.views.marked("script", &show::keyed(&text), style)
+                let mut shown = connection.preview(upgrade);
+                shown.full = ":script full";
+                let text = |detail| show::keyed(&preview::text(&shown, style, detail));
+                match view {
+                    ScriptView::Low => {
+                        let low = show::keyed(&preview::low(&shown));
+                        self.views.marked("low", &low, style)
+                    }
+                    ScriptView::Usual => {
+                        let text = text(preview::Detail::Usual);
+                        self.views.marked("script", &text, style)
+                    }
+                    ScriptView::Full => {
+                        let text = text(preview::Detail::Full);
+                        self.views.marked("full", &text, style)
+                    }
                 }
             }
             ReplCommand::Graph(None) => {

@@ -44,6 +44,26 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// `run 7f2a`, or the runs of a rollout.
+    fn names(&self) -> String {
+        /// So many runs are named.
+        const NAMED: usize = 4;
+        let started = self
+            .nodes
+            .iter()
+            .filter_map(|node| node.of("node.started").last());
+        let runs: Vec<&str> = started.filter_map(|line| text(Some(line), "run")).collect();
+        match runs.as_slice() {
+            [] => "not begun".to_owned(),
+            [one] => format!("run {one}"),
+            few if few.len() <= NAMED => format!("runs {}", few.join(", ")),
+            many => {
+                let more = many.len() - NAMED;
+                format!("runs {} and {more} more", many[..NAMED].join(", "))
+            }
+        }
+    }
+
     /// The first line of a type, of any node.
     fn first(&self, kind: &str) -> Option<&'a Value> {
         self.lines.iter().find(|line| line["type"] == kind)
@@ -58,7 +78,7 @@ pub fn html(lines: &[Value]) -> Option<String> {
         return None;
     }
     let title = text(run.first("plan"), "title").unwrap_or("an upgrade");
-    let id = text(run.first("node.started"), "run").unwrap_or("not begun");
+    let id = run.names();
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -66,20 +86,21 @@ pub fn html(lines: &[Value]) -> Option<String> {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { (title) " · run " (id) }
+                title { (title) " · " (id) }
                 style { (PreEscaped(include_str!("html/style.css"))) }
             }
             body {
                 header {
-                    p.kicker { "updo · run " (id) }
+                    p.kicker { "updo · " (id) }
                     h1 { (title) }
                     (sections::verdict(&run.nodes))
                     (facts(&run))
                 }
                 main {
                     (sections::nodes(&run.nodes))
-                    @for node in &run.nodes {
-                        (sections::node(node, run.nodes.len() > 1))
+                    @for (at, node) in run.nodes.iter().enumerate() {
+                        @let first = run.nodes.first().filter(|_| at > 0);
+                        (sections::node(node, first, run.nodes.len() > 1))
                     }
                     (source(&run))
                     (environment(&run))

@@ -16,3 +16,4 @@ pub mod roff;
 pub mod rollout;
 pub mod style;
 pub mod terminal;
+pub(crate) mod wrap;

@@ -22,6 +22,7 @@ use crate::state::rehearsals::Figures;
 mod children;
 mod document;
 mod footer;
+mod grouped;
 
 pub use document::{json, low};
 pub(super) use document::{undo_of, why_json};
@@ -47,6 +48,10 @@ pub struct PreviewInput<'a> {
     pub diagnostics: &'a [Diagnostic],
     /// For how long processes would be suspended; `None` when nothing is to be said of it.
     pub pause: Option<PauseShown>,
+    /// What shows everything: a flag, or a command of the REPL.
+    pub full: &'static str,
+    /// The other nodes on which the same will happen.
+    pub others: Vec<&'a NodeName>,
 }
 
 /// What is known of the pause before a run.
@@ -81,10 +86,23 @@ impl<'a> PreviewInput<'a> {
 /// How much is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
-    /// For each edge its strongest evidence, a few of them for each instruction.
+    /// One screen: instructions one by one with the strongest evidence of each edge, as long as they are few; many are
+    /// grouped.
     Usual,
+    /// However many instructions there are, each with its strongest evidence.
+    Each,
     /// All evidence, and which modules were compared and are the same.
     Full,
+}
+
+impl Detail {
+    /// So many names or lines of one kind are shown.
+    fn most(self) -> usize {
+        match self {
+            Self::Usual => grouped::LISTED,
+            Self::Each | Self::Full => usize::MAX,
+        }
+    }
 }
 
 /// Reasons that were found, for one instruction, until the rest is only counted. The plan's own are always shown.
@@ -93,19 +111,23 @@ const REASONS: usize = 8;
 /// The screen.
 pub fn text(shown: &PreviewInput<'_>, style: Style, detail: Detail) -> String {
     let mut out = String::new();
-    head(&mut out, shown, style);
-    for (at, step) in shown.script.high.iter().enumerate() {
-        instruction(&mut out, shown, at + 1, step, style);
-        reasons(&mut out, shown, step, style, detail);
+    head(&mut out, shown, style, detail);
+    if detail == Detail::Usual && shown.script.high.len() > grouped::LISTED {
+        grouped::instructions(&mut out, shown, style);
+    } else {
+        for (at, step) in shown.script.high.iter().enumerate() {
+            instruction(&mut out, shown, at + 1, step, style);
+            reasons(&mut out, shown, step, style, detail);
+        }
     }
-    tail(&mut out, shown, style);
+    tail(&mut out, shown, style, detail);
     if detail == Detail::Full {
         same(&mut out, shown, style);
     }
     out
 }
 
-fn head(out: &mut String, shown: &PreviewInput<'_>, style: Style) {
+fn head(out: &mut String, shown: &PreviewInput<'_>, style: Style, detail: Detail) {
     let dot = if style.unicode { "·" } else { "-" };
     let plan = shown.plan;
     let ticket = plan
@@ -125,18 +147,30 @@ fn head(out: &mut String, shown: &PreviewInput<'_>, style: Style) {
     let apps = if apps.is_empty() {
         String::new()
     } else {
-        format!(" {dot} {}", apps.join(", "))
+        format!(" {dot} {}", some_apps(apps, detail))
     };
     let code = match plan.code {
         crate::plan::CodeFrom::OnDisk => "on the node's disk",
         crate::plan::CodeFrom::Push(_) => "pushed from here",
     };
+    let mut nodes = vec![name(style, shown.node.as_str())];
+    nodes.extend(shown.others.iter().map(|node| name(style, node.as_str())));
+    let several = nodes.len() > 1;
     let _ = writeln!(
         out,
-        "target  {} {dot} OTP {}{apps}    code: {code}\n",
-        name(style, shown.node.as_str()),
+        "target  {} {dot} OTP {}{apps}    code: {code}",
+        some_of(&nodes, detail.most(), style),
         shown.otp
     );
+    if several {
+        let each = format!(
+            "        the same on all {}; numbers of processes are those of {}",
+            nodes.len(),
+            shown.node
+        );
+        let _ = writeln!(out, "{}", faint(style, &each));
+    }
+    out.push('\n');
     let compared = count(shown.changes.compared, "module", "modules");
     let inferred = shown.inferred.edges().count();
     let graph = &shown.rules.graph;
@@ -176,13 +210,20 @@ fn apps(changes: &ChangeSet, arrow: &str) -> Vec<String> {
     apps
 }
 
-fn instruction(
-    out: &mut String,
-    shown: &PreviewInput<'_>,
-    number: usize,
-    step: &HighStep,
-    style: Style,
-) {
+/// Applications of which many are a number.
+fn some_apps(mut apps: Vec<String>, detail: Detail) -> String {
+    /// So many are named when there are more.
+    const NAMED: usize = 3;
+    if detail == Detail::Usual && apps.len() > 2 * NAMED {
+        let more = apps.len() - NAMED;
+        apps.truncate(NAMED);
+        return format!("{} and {more} more applications", apps.join(", "));
+    }
+    apps.join(", ")
+}
+
+/// The number, the word, the module, its class and its processes.
+fn headline(shown: &PreviewInput<'_>, number: usize, step: &HighStep, style: Style) -> String {
     let module = &step.module;
     let word = step.instruction.word();
     let word = word.strip_suffix("_module").unwrap_or(word);
@@ -201,38 +242,78 @@ fn instruction(
         n => format!("  {}", count(n, "process", "processes")),
     };
     let shown_name = format!("{:<28}", module.to_string());
-    let _ = writeln!(
-        out,
+    format!(
         "{number:>3}  {word:<6}  {}  {class}{runners}{}",
         name(style, shown_name.as_str()),
         purges(&step.instruction)
-    );
-    if let Instruction::Update {
+    )
+}
+
+/// What an update does with processes and states.
+fn update(instruction: &Instruction) -> Option<String> {
+    let Instruction::Update {
         change,
         supervisor,
         timeout,
         ..
-    } = &step.instruction
-    {
-        let what = match change {
-            Change::Soft => "suspend and resume, states untouched".to_owned(),
-            _ if *supervisor => "renew the child specifications".to_owned(),
-            Change::Advanced(extra) => format!("convert states with {{advanced, {extra}}}"),
-            Change::Convert { module, function } => {
-                format!("convert states with fun {module}:{}/1", function.as_str())
-            }
-        };
-        let within = match timeout {
-            Timeout::Default => String::new(),
-            Timeout::After(limit) => format!("  timeout {}", duration_text(*limit)),
-            Timeout::Infinity | Timeout::Beyond(_) => "  no timeout".to_owned(),
-        };
-        let _ = writeln!(out, "       {what}{within}");
-        if *change != Change::Soft
-            && let Some(converted) = converted(shown.changes, shown.rules, module)
-        {
-            let _ = writeln!(out, "       conversion: {converted}");
+    } = instruction
+    else {
+        return None;
+    };
+    let what = match change {
+        Change::Soft => "suspend and resume, states untouched".to_owned(),
+        _ if *supervisor => "renew the child specifications".to_owned(),
+        Change::Advanced(extra) => format!("convert states with {{advanced, {extra}}}"),
+        Change::Convert { module, function } => {
+            format!("convert states with fun {module}:{}/1", function.as_str())
         }
+    };
+    let within = match timeout {
+        Timeout::Default => String::new(),
+        Timeout::After(limit) => format!("  timeout {}", duration_text(*limit)),
+        Timeout::Infinity | Timeout::Beyond(_) => "  no timeout".to_owned(),
+    };
+    Some(what + &within)
+}
+
+/// What becomes of a module's children, as lines.
+fn child_lines(shown: &PreviewInput<'_>, module: &Module, style: Style) -> Vec<String> {
+    let mut lines = String::new();
+    if let Some(rules) = shown.rules.modules.get(module) {
+        children::children(&mut lines, rules, style);
+    }
+    lines.lines().map(|line| line.trim().to_owned()).collect()
+}
+
+/// Names, the first ones when there are more than `most`.
+fn some_of(names: &[String], most: usize, style: Style) -> String {
+    /// So many are named when there are more.
+    const NAMED: usize = 4;
+    if names.len() <= most {
+        return names.join(", ");
+    }
+    let dots = if style.unicode { "…" } else { "..." };
+    let more = names.len() - NAMED;
+    format!("{}, {dots} and {more} more", names[..NAMED].join(", "))
+}
+
+fn instruction(
+    out: &mut String,
+    shown: &PreviewInput<'_>,
+    number: usize,
+    step: &HighStep,
+    style: Style,
+) {
+    let module = &step.module;
+    let _ = writeln!(out, "{}", headline(shown, number, step, style));
+    if let Some(what) = update(&step.instruction) {
+        let _ = writeln!(out, "       {what}");
+    }
+    if let Instruction::Update { change, .. } = &step.instruction
+        && *change != Change::Soft
+        && let Some(converted) = converted(shown.changes, shown.rules, module)
+    {
+        let _ = writeln!(out, "       conversion: {converted}");
     }
     if let Some(rules) = shown.rules.modules.get(module) {
         children::children(out, rules, style);
@@ -298,11 +379,7 @@ fn reasons(
     let more = found.saturating_sub(REASONS);
     if more > 0 && !full {
         let more = count(more, "more reason", "more reasons");
-        let _ = writeln!(
-            out,
-            "       and {more}: {}",
-            hint(style, "updo preview --full")
-        );
+        let _ = writeln!(out, "       and {more}: {}", hint(style, shown.full));
     }
     if full {
         evidence(out, shown, step, style);
@@ -361,6 +438,23 @@ fn listed(out: &mut String, head: &str, names: &[String], style: Style) {
     }
 }
 
+/// Lines of one kind, the first ones when there are more than `most`.
+fn some_lines(out: &mut String, lines: &[String], most: usize) {
+    /// So many are shown when there are more.
+    const SHOWN: usize = 4;
+    let shown = if lines.len() <= most {
+        lines.len()
+    } else {
+        SHOWN
+    };
+    for line in &lines[..shown] {
+        let _ = writeln!(out, "{line}");
+    }
+    if shown < lines.len() {
+        let _ = writeln!(out, "           and {} more", lines.len() - shown);
+    }
+}
+
 /// `demo.updo:11`
 fn place(sources: &SourceMap, span: Span) -> String {
     sources.place(span).map_or_else(String::new, |place| {
@@ -369,8 +463,9 @@ fn place(sources: &SourceMap, span: Span) -> String {
     })
 }
 
-fn tail(out: &mut String, shown: &PreviewInput<'_>, style: Style) {
+fn tail(out: &mut String, shown: &PreviewInput<'_>, style: Style, detail: Detail) {
     let plan = shown.plan;
+    let most = detail.most();
     out.push('\n');
     let cycles = shown
         .rules
@@ -379,28 +474,30 @@ fn tail(out: &mut String, shown: &PreviewInput<'_>, style: Style) {
         .filter(|cycle| cycle.declared.is_some());
     for cycle in cycles {
         let names: Vec<String> = cycle.members.iter().map(ToString::to_string).collect();
-        let _ = writeln!(out, "  cycle    {} (known to the plan)", names.join(", "));
+        let names = some_of(&names, most, style);
+        let _ = writeln!(out, "  cycle    {names} (known to the plan)");
     }
-    for removed in &shown.rules.graph.removed {
+    let removed = shown.rules.graph.removed.iter().map(|removed| {
         let because = removed
             .because
             .as_ref()
             .map(|b| format!(" because \"{b}\""))
             .unwrap_or_default();
-        let _ = writeln!(
-            out,
+        format!(
             "  removed  {} no longer waits for {}{because}",
             removed.from, removed.to
-        );
-    }
-    for (module, origin) in &shown.rules.left_out {
+        )
+    });
+    some_lines(out, &removed.collect::<Vec<_>>(), most);
+    let left_out = shown.rules.left_out.iter().map(|(module, origin)| {
         let place = match origin {
             Origin::Plan { span, .. } => place(shown.sources(), *span),
             _ => String::new(),
         };
-        let _ = writeln!(out, "  left out {module}  {}", hint(style, &place));
-    }
-    footer::windows(out, shown, style);
+        format!("  left out {module}  {}", hint(style, &place))
+    });
+    some_lines(out, &left_out.collect::<Vec<_>>(), most);
+    footer::windows(out, shown, style, most);
     if let Some(pause) = &shown.pause {
         let line = match pause {
             PauseShown::Unmeasured { .. } => hint(style, &footer::pause(pause)),
@@ -419,8 +516,8 @@ fn tail(out: &mut String, shown: &PreviewInput<'_>, style: Style) {
             folders.join(", ")
         );
     }
-    footer::settings(out, shown.rules, style);
-    for (low, origin) in &shown.script.inserted {
+    some_lines(out, &footer::settings(shown.rules, style), most);
+    let inserted = shown.script.inserted.iter().map(|(low, origin)| {
         let (line, because) = match origin {
             Origin::Plan { span, because } => (place(shown.sources(), *span), because.as_deref()),
             _ => (String::new(), None),
@@ -431,8 +528,9 @@ fn tail(out: &mut String, shown: &PreviewInput<'_>, style: Style) {
             Instruction::Hook { name, .. } => format!("hook     {name}"),
             other => format!("insert   {other}"),
         };
-        let _ = writeln!(out, "  {what}{because}  {}", hint(style, &line));
-    }
+        format!("  {what}{because}  {}", hint(style, &line))
+    });
+    some_lines(out, &inserted.collect::<Vec<_>>(), most);
     let names = |checks: &[Check]| -> Vec<String> {
         let name = |check: &Check| match check.within {
             Duration::ZERO => check.name.clone(),
@@ -476,7 +574,8 @@ fn tail(out: &mut String, shown: &PreviewInput<'_>, style: Style) {
             .cloned()
             .collect();
         if !folders.is_empty() {
-            let _ = writeln!(out, "  persist  in {}", folders.join(", "));
+            let folders: Vec<String> = folders.into_iter().map(str::to_owned).collect();
+            let _ = writeln!(out, "  persist  in {}", some_of(&folders, most, style));
         }
         if !gone.is_empty() {
             let files = if gone.len() == 1 {
@@ -484,11 +583,11 @@ fn tail(out: &mut String, shown: &PreviewInput<'_>, style: Style) {
             } else {
                 "the files"
             };
-            let names = footer::names(&gone);
+            let names = footer::names(&gone, most, style);
             let _ = writeln!(out, "  persist  {files} of {names} will be deleted");
         }
     }
-    let _ = writeln!(out, "  undo     {}", footer::undo(shown, style));
+    let _ = writeln!(out, "  undo     {}", footer::undo(shown, style, most));
     for text in [footer::waiting(shown, style), footer::effects(shown, style)] {
         let Some(text) = text else { continue };
         let _ = writeln!(out, "           {text}");

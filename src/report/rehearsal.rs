@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::style::{bad, count, faint, good, name, time};
+use super::style::{bad, count, faint, good, hint, name, time};
 use crate::diag::render::Style;
 use crate::diag::{Code, Diagnostic};
 use crate::exec::pause::Pause;
@@ -18,6 +18,9 @@ use crate::state::rehearsals::Figures;
 
 /// How many failures and shapes of one module are named.
 const NAMED: usize = 3;
+
+/// So many modules are shown one by one.
+const LISTED: usize = 12;
 
 /// What is shown of one node.
 pub struct RehearsalInput<'a> {
@@ -37,6 +40,8 @@ pub struct RehearsalInput<'a> {
     pub held: &'a [Diagnostic],
     /// For how long processes would be suspended.
     pub pause: Option<Pause>,
+    /// Whether every module is shown, however many there are.
+    pub full: bool,
 }
 
 /// A module whose conversion was not tried.
@@ -67,16 +72,43 @@ pub fn text(shown: &RehearsalInput<'_>, style: Style) -> String {
         name(style, shown.node.as_str()),
         shown.otp
     );
-    for tried in shown.tried {
+    let (named, others) = named(shown);
+    for tried in named {
         module(&mut out, tried, style, dot);
     }
-    for untried in shown.untried {
+    if !others.is_empty() {
+        let states: u64 = others.iter().map(|tried| tried.converted).sum();
+        let _ = writeln!(
+            out,
+            "  and {} with {}, faster than these and without a finding  {}",
+            count(others.len(), "more module", "more modules"),
+            count(
+                usize::try_from(states).unwrap_or(usize::MAX),
+                "state",
+                "states"
+            ),
+            hint(style, "--full")
+        );
+    }
+    let untried = match shown.full || shown.untried.len() <= LISTED {
+        true => shown.untried,
+        false => &shown.untried[..NAMED],
+    };
+    for untried in untried {
         let module = untried.module.to_string();
         let _ = writeln!(out, "  {module:<24} not tried: {}", untried.why);
         some_of(&mut out, &untried.places, style);
         if let Some(paste) = &untried.paste {
             let _ = writeln!(out, "       to try it all the same: {paste}");
         }
+    }
+    if untried.len() < shown.untried.len() {
+        let more = count(
+            shown.untried.len() - untried.len(),
+            "more module",
+            "more modules",
+        );
+        let _ = writeln!(out, "  not tried: {more}  {}", hint(style, "--full"));
     }
     if let Some(pause) = shown.pause {
         let _ = writeln!(out, "\n  processes would be suspended for {}", about(pause));
@@ -128,6 +160,32 @@ pub fn text(shown: &RehearsalInput<'_>, style: Style) -> String {
         ),
     };
     out
+}
+
+/// The modules that are shown, and those that are only counted: of many those of which something is to be said, and the
+/// slowest.
+fn named<'a>(shown: &RehearsalInput<'a>) -> (Vec<&'a Tried>, Vec<&'a Tried>) {
+    if shown.full || shown.tried.len() <= LISTED {
+        return (shown.tried.iter().collect(), Vec::new());
+    }
+    let all = shown.tried.iter();
+    let (mut plain, mut named): (Vec<&Tried>, Vec<&Tried>) =
+        all.partition(|tried| is_plain(tried) && tried.checks.is_empty());
+    plain.sort_by_key(|tried| std::cmp::Reverse(tried.percentile(100)));
+    let others = plain.split_off(plain.len().min(NAMED));
+    named.extend(plain);
+    (named, others)
+}
+
+/// Whether all states were tried and all convert, without anything to add.
+fn is_plain(tried: &Tried) -> bool {
+    let left = tried.busy + tried.dead + tried.big + tried.untried + tried.unswitched;
+    tried.failed + left == 0 && tried.acting.is_empty()
+}
+
+/// Whether a rehearsal of a node found nothing that its line would have to say.
+pub fn is_uneventful(tried: &[Tried], fits: &[Fit]) -> bool {
+    tried.iter().all(is_plain) && !fits.iter().any(Fit::is_certain)
 }
 
 fn some_of(out: &mut String, places: &[String], style: Style) {

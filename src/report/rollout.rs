@@ -309,8 +309,22 @@ fn meaning(outcome: &Outcome, run: &str) -> String {
 pub fn stages(rollout: &Rollout, stages: &[Stage], nodes: &[NodeName], style: Style) -> String {
     /// Names of one stage that are written out.
     const NAMED: usize = 4;
+    /// Stages that are written out when there are more than twice as many.
+    const STAGES: usize = 4;
     let mut text = String::new();
+    let left_out = match stages.len() > 2 * STAGES {
+        true => STAGES..stages.len() - 1,
+        false => 0..0,
+    };
     for (number, stage) in stages.iter().enumerate() {
+        if left_out.contains(&number) {
+            if number == left_out.start {
+                let nodes: usize = stages[left_out.clone()].iter().map(|s| s.nodes.len()).sum();
+                let nodes = count(nodes, "node", "nodes");
+                text += &format!("  {:<8} and {} more stages, {nodes}\n", "", left_out.len());
+            }
+            continue;
+        }
         let word = if number == 0 { "rollout" } else { "" };
         let named: Vec<&str> = stage
             .nodes

@@ -23,6 +23,24 @@ fn a_plan_without_mistakes_exits_with_0() {
     assert_eq!(ran.json().as_array().map(Vec::len), Some(0), "{ran}");
 }
 
+/// What is at the bottom of the screen is why it does not work.
+#[test]
+fn errors_come_after_warnings() {
+    let desk = Desk::new();
+    let text = "plan \"Broken\".\n\
+                deadline \"30s\".\n\
+                target shop #{nodes => ['shop@host'], cookie => \"s3cret\"}.\n\
+                code on_disk.\n";
+    desk.write("broken.updo", text);
+    let ran = desk.updo(&["check", "broken.updo"]).run().exits(1);
+    let at = |text: &str| {
+        let found = ran.stderr.find(text);
+        found.unwrap_or_else(|| panic!("does not say `{text}`: {ran}"))
+    };
+    assert!(at("W212") < at("deadline \"30s\""), "{ran}");
+    assert!(at("⚠") < at("×"), "{ran}");
+}
+
 #[test]
 fn a_broken_plan_reports_all_errors_at_once() {
     let desk = Desk::new();

@@ -14,6 +14,7 @@ mod env_flags;
 mod eval;
 mod explain;
 mod graph;
+mod large;
 mod pager;
 mod preview;
 mod reference;

@@ -18,13 +18,25 @@ fn canary_batches_and_hooks_around_the_rollout() {
          verify \"all\" #{each => rollout} -> ok = fleet_ship:tell(verified).\n",
     );
     fleet.everywhere("{slow, 300}");
+    let names: Vec<&str> = (0..5).map(|at| fleet.name(at)).collect();
+    // Equal nodes are one block, with the stages below it.
+    let preview = fleet.updo(&["preview", "plan.updo"]).run().exits(0);
+    let preview = preview.prints(&[
+        &format!("target  {} · OTP", names.join(", ")),
+        &format!("rollout  canary    {}", names[0]),
+        &format!("batch 2   {}", names[2..].join(", ")),
+    ]);
+    assert_eq!(preview.stdout.matches("plan    Fleet").count(), 1);
     let ran = fleet
         .run(&["--report", "report.html", "--report-junit", "junit.xml"])
         .run()
         .exits(0);
-    let names: Vec<&str> = (0..5).map(|at| fleet.name(at)).collect();
     ran.says(&[
-        &format!("the same on {}", names[1..].join(", ")),
+        &format!("target  {} · OTP", names.join(", ")),
+        &format!(
+            "the same on all 5; numbers of processes are those of {}",
+            names[0]
+        ),
         &format!("rollout  canary    {}", names[0]),
         &format!("batch 2   {}", names[2..].join(", ")),
         "up to 2 nodes at a time, ends after 1 failed node",
@@ -86,6 +98,35 @@ fn canary_batches_and_hooks_around_the_rollout() {
     // Once more: nothing to do. Then all of it back, by the rollout's name, the last node first.
     fleet.run(&[]).run().exits(0).says(&["nothing to do"]);
     let rollout = end["rollout"].as_str().expect("a name");
+    // The report and the replay of all of it, from the records.
+    let args = ["report", rollout, "-o", "whole.html"];
+    fleet.updo(&args).run().exits(0);
+    let report = fleet.desk.read("whole.html");
+    for part in names
+        .iter()
+        .copied()
+        .chain(["all 5 nodes run the new version"])
+    {
+        assert!(report.contains(part), "{part} is not in the report");
+    }
+    // What nodes have in common is there once.
+    assert_eq!(report.matches("<h2>Instructions</h2>").count(), 1);
+    fleet
+        .updo(&["replay", rollout])
+        .run()
+        .exits(0)
+        .prints(&names);
+    // The newest first, for people and machines.
+    let log = fleet.updo(&["--json", "log"]).run().exits(0).json();
+    let runs: Vec<&str> = log
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|run| run["node"].as_str().expect("a node"))
+        .collect();
+    assert_eq!((runs.len(), runs[4]), (5, names[0]));
+    let last = fleet.updo(&["log", "--last", "1"]).run().exits(0);
+    assert!(last.stdout.contains(runs[0]) && last.stdout.lines().count() == 1);
     let back = fleet.updo(&["rollback", rollout, "--yes"]).run().exits(0);
     // What the hooks did is not undone, so nothing claims to be as it was.
     let place = |name: &str| {
@@ -175,4 +216,21 @@ fn on_a_terminal_every_node_has_a_line() {
     assert!(!text.contains("running"), "{text}");
     assert_eq!(fleet.versions(), [2; 3]);
     screen.end();
+}
+
+/// A line for each of many nodes would hide the one that differs.
+#[test]
+fn rehearsals_of_equal_nodes_are_counted() {
+    let fleet = Fleet::new(6);
+    fleet.plan("rollout #{canary => 1}.");
+    let ran = fleet
+        .run(&["--only-node", fleet.name(0)])
+        .env("UPDO_NO_REHEARSAL", "0");
+    ran.run().exits(0).says(&["rehearsal: 1 state tried"]);
+    let rest = fleet.run(&[]).env("UPDO_NO_REHEARSAL", "0").run().exits(0);
+    let rest = rest.says(&["rehearsal on 1 more node: all states convert"]);
+    let lines = rest.stderr.lines();
+    let named = lines.filter(|line| line.starts_with("rehearsal on ") && line.contains('@'));
+    assert_eq!(named.count(), 4, "{rest}");
+    assert_eq!(fleet.versions(), [2; 6]);
 }

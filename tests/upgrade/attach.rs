@@ -13,7 +13,7 @@ const NEVER: &str = "verify \"the rate is three\" -> 3 = bank_rate:rate().\n";
 fn last(desk: &Desk, node: &TestNode) -> (String, String) {
     let log = desk.on(node, &["--json", "log"]).run().exits(0).json();
     let log = log.as_array().expect("a list");
-    let last = log.last().expect("a run is recorded");
+    let last = log.first().expect("a run is recorded");
     let text = |key: &str| last[key].as_str().expect("a text").to_owned();
     (text("run"), text("state"))
 }

@@ -105,3 +105,39 @@ fn a_run_is_reported_and_replayed_from_its_events() {
         assert!(!events::is_valid(&bad), "{bad}");
     }
 }
+
+/// The cause first, then when it happened, then what depends on what; terms are for later.
+#[test]
+fn the_report_of_a_failed_check_begins_with_the_cause() {
+    let deployed = Deployed::shop(4);
+    deployed.replace(&shop().two);
+    let desk = Desk::new();
+    let failing = "verify \"sums are right\" -> never = shop_price:version().";
+    desk.write(
+        "shop.updo",
+        &format!("{}\n{failing}\n", plan("code on_disk.")),
+    );
+    let args = ["run", "shop.updo", "--yes", "--report", "r.html"];
+    desk.on(&deployed.node, &args).run().exits(20);
+    let page = desk.read("r.html");
+    let at = |part: &str| {
+        page.find(part)
+            .unwrap_or_else(|| panic!("{part} is not in the report"))
+    };
+    let order = [
+        "class=\"verdict bad\"",
+        "href=\"#wrong\"",
+        "runs the old version",
+        "id=\"wrong\"",
+        "<h2>Time</h2>",
+        "verify ✗",
+        "sums are right</tspan>",
+        "<h2>Dependencies</h2>",
+        "<h2>Instructions</h2>",
+        "<h2>Modules</h2>",
+    ];
+    let places: Vec<usize> = order.iter().map(|part| at(part)).collect();
+    assert!(places.is_sorted(), "{places:?}");
+    let (headline, _) = page[places[0]..].split_once("</p>").expect("it ends");
+    assert!(headline.contains("sums are right"), "{headline}");
+}

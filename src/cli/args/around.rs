@@ -25,7 +25,7 @@ pub struct LspArgs {
 /// `updo report`
 #[derive(Debug, clap::Args)]
 pub struct ReportArgs {
-    /// The run, or a file that `run --events` wrote; the newest run when nothing is named
+    /// The run, a rollout, or a file that `run --events` wrote; the newest run when nothing is named
     #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
     pub run: Option<String>,
     /// Where to write it; standard output otherwise
@@ -36,7 +36,7 @@ pub struct ReportArgs {
 /// `updo replay`
 #[derive(Debug, clap::Args)]
 pub struct ReplayArgs {
-    /// The run, or a file that `run --events` wrote; the newest run when nothing is named
+    /// The run, a rollout, or a file that `run --events` wrote; the newest run when nothing is named
     #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
     pub run: Option<String>,
     /// At its original speed, multiplied by this factor

@@ -31,7 +31,7 @@ pub struct PreviewArgs {
     /// What OTP makes of that script, as in a relup: one term
     #[arg(long, conflicts_with_all = ["low", "terms", "appup"])]
     pub relup: bool,
-    /// All evidence for every line, and the modules that were compared and are the same
+    /// Every instruction with all evidence, all warnings, and the modules that were compared and are the same
     #[arg(long, conflicts_with_all = ["low", "terms", "appup", "relup"])]
     pub full: bool,
     /// Save the script, with fingerprints of what runs: `updo run FILE.script` does that or nothing
@@ -63,6 +63,9 @@ pub struct RehearseArgs {
     /// How long all of it may take (10s)
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub within: Option<std::time::Duration>,
+    /// All modules and all warnings, however many there are
+    #[arg(long)]
+    pub full: bool,
 }
 
 /// `updo run`
@@ -80,6 +83,9 @@ pub struct RunArgs {
     /// Show what would happen, and end there
     #[arg(long, conflicts_with = "yes")]
     pub dry_run: bool,
+    /// Every instruction with all evidence, and all warnings, however many there are
+    #[arg(long)]
+    pub full: bool,
     /// The operator or the reason: kept with the record, and in the report
     #[arg(long, value_name = "TEXT")]
     pub message: Option<String>,
@@ -283,7 +289,7 @@ pub struct MendArgs {
 /// `updo log`
 #[derive(Debug, clap::Args)]
 pub struct LogArgs {
-    /// Only the last N runs
+    /// Only the newest N runs
     #[arg(long, value_name = "N")]
     pub last: Option<usize>,
 }

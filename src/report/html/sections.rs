@@ -66,7 +66,16 @@ fn meaning(state: &str) -> (&'static str, &'static str) {
     }
 }
 
-/// The verdict: one sentence and the numbers.
+/// The first error of a node: why it is not as it should be.
+fn cause<'a>(node: &NodeSection<'a>) -> Option<&'a Value> {
+    let mut errors = node.of("diagnostic").filter_map(|line| {
+        let diagnostic = line.get("diagnostic")?;
+        (diagnostic["severity"] == "error").then_some(diagnostic)
+    });
+    errors.next()
+}
+
+/// The verdict: why it failed, where it did, one sentence, and the numbers.
 pub(super) fn verdict(nodes: &[NodeSection<'_>]) -> Markup {
     let done = nodes.iter().filter(|node| node.state() == "new").count();
     let all_done = done == nodes.len();
@@ -84,16 +93,29 @@ pub(super) fn verdict(nodes: &[NodeSection<'_>]) -> Markup {
             format!("{done} of {} nodes run the new version", many.len()),
         ),
     };
+    let causes: Vec<(&str, &Value)> = nodes
+        .iter()
+        .filter_map(|node| Some((node.name, cause(node)?)))
+        .collect();
     let most = |key: &str| {
         let numbers = nodes.iter().filter_map(|node| node.number(key));
         numbers.fold(0.0, f64::max)
     };
+    let sum = |key: &str| -> f64 { nodes.iter().filter_map(|node| node.number(key)).sum() };
     html! {
-        p class={ "verdict " (class) } { (sentence) }
+        @for (node, cause) in &causes {
+            p.verdict.bad {
+                @if nodes.len() > 1 { code { (node) } " " }
+                (cause["title"].as_str().unwrap_or_default()) " "
+                a.code href="#wrong" { (cause["code"].as_str().unwrap_or_default()) }
+            }
+        }
+        @if causes.is_empty() { p class={ "verdict " (class) } { (sentence) } }
+        @else { p class={ "outcome " (class) } { (sentence) } }
         ul.numbers {
             li { b { (ms(most("suspended_ms"))) } " suspended at most" }
-            li { b { (most("processes")) } " processes suspended" }
-            li { b { (most("converted")) } " states converted" }
+            li { b { (sum("processes")) } " processes suspended" }
+            li { b { (sum("converted")) } " states converted" }
             li { b { (most("modules")) } " modules" }
         }
     }
@@ -104,7 +126,7 @@ pub(super) fn nodes(nodes: &[NodeSection<'_>]) -> Markup {
     html! {
         section {
             h2 { "Nodes" }
-            table {
+            table.stacked {
                 thead { tr { th { "node" } th { "state" } th.num { "suspended" } th.num { "processes" } th.num { "converted" } th.num { "whole run" } } }
                 tbody {
                     @for node in nodes {
@@ -112,13 +134,13 @@ pub(super) fn nodes(nodes: &[NodeSection<'_>]) -> Markup {
                         tr {
                             td { code { (node.name) } }
                             td { span class={ "state " (class) } { (node.state()) } }
-                            td.num {
+                            td.num data-is="suspended" {
                                 (node.number("suspended_ms").map(ms).unwrap_or_default())
                                 @if let Some(before) = node.number("predicted_ms") { " (predicted " (ms(before)) ")" }
                             }
-                            td.num { (node.number("processes").unwrap_or_default()) }
-                            td.num { (node.number("converted").unwrap_or_default()) }
-                            td.num { (node.number("t").map(|t| ms(t * 1000.0)).unwrap_or_default()) }
+                            td.num data-is="processes" { (node.number("processes").unwrap_or_default()) }
+                            td.num data-is="converted" { (node.number("converted").unwrap_or_default()) }
+                            td.num data-is="whole run" { (node.number("t").map(|t| ms(t * 1000.0)).unwrap_or_default()) }
                         }
                     }
                 }
@@ -127,16 +149,42 @@ pub(super) fn nodes(nodes: &[NodeSection<'_>]) -> Markup {
     }
 }
 
-/// Everything about one node.
-pub(super) fn node(node: &NodeSection<'_>, several: bool) -> Markup {
+/// Everything about one node: what went wrong, when it happened, what depends on what, and only then the terms. What
+/// the node has in common with the first one is there.
+pub(super) fn node(
+    node: &NodeSection<'_>,
+    first: Option<&NodeSection<'_>>,
+    several: bool,
+) -> Markup {
+    let same = first.filter(|first| {
+        let equal = |kind: &str, key: &str| {
+            let of = |node: &NodeSection<'_>| node.first(kind).map(|line| line[key].clone());
+            of(first) == of(node)
+        };
+        equal("script", "instructions") && equal("graph", "edges")
+    });
     html! {
         @if several { h2.node { code { (node.name) } } }
+        (messages(node, true))
         section { h2 { "Time" } (timeline::picture(node)) }
-        (instructions(node))
-        (graph(node))
         (checks(node))
-        (messages(node))
+        @match same {
+            None => (graph(node)),
+            Some(first) => p.soft { "Dependencies and instructions are those of " code { (first.name) } "." },
+        }
+        (messages(node, false))
+        @if same.is_none() { (instructions(node)) }
         (modules(node))
+    }
+}
+
+/// More entries than these are folded away until they are asked for.
+const OPEN: usize = 40;
+
+/// A long list behind a line that says how long it is.
+fn foldable(number: usize, what: &str, list: &Markup) -> Markup {
+    html! {
+        @if number > OPEN { details.long { summary { (number) " " (what) } (list) } } @else { (list) }
     }
 }
 
@@ -145,21 +193,28 @@ fn instructions(node: &NodeSection<'_>) -> Markup {
     let Some(script) = node.first("script") else {
         return html! {};
     };
-    let all = script["instructions"].as_array().into_iter().flatten();
-    html! {
-        section {
-            h2 { "Instructions" }
-            ol.script {
-                @for step in all {
-                    li {
-                        code.term { (step["term"].as_str().unwrap_or_default()) }
-                        @if let Some(class) = step["class"].as_str() { " " span.tag { (class) } }
-                        ul {
-                            @for why in step["why"].as_array().into_iter().flatten() { li { (reason(why)) } }
-                        }
+    let all: Vec<&Value> = script["instructions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .collect();
+    let list = html! {
+        ol.script {
+            @for step in &all {
+                li {
+                    code.term { (step["term"].as_str().unwrap_or_default()) }
+                    @if let Some(class) = step["class"].as_str() { " " span.tag { (class) } }
+                    ul {
+                        @for why in step["why"].as_array().into_iter().flatten() { li { (reason(why)) } }
                     }
                 }
             }
+        }
+    };
+    html! {
+        section {
+            h2 { "Instructions" }
+            (foldable(all.len(), "instructions", &list))
             @let low = texts(&script["low"]);
             @if !low.is_empty() {
                 details {
@@ -225,17 +280,17 @@ fn checks(node: &NodeSection<'_>) -> Markup {
         @if !all.is_empty() {
             section {
                 h2 { "Checks and hooks" }
-                table {
+                table.stacked {
                     thead { tr { th { "" } th { "what" } th { "holds" } th.num { "tries" } th.num { "took" } } }
                     tbody {
                         @for line in all {
                             @let ok = line["ok"].as_bool().unwrap_or_default();
                             tr {
-                                td { (line["kind"].as_str().unwrap_or("hook")) }
+                                td.soft { (line["kind"].as_str().unwrap_or("hook")) }
                                 td { (line["name"].as_str().unwrap_or_default()) }
-                                td { span class={ "state " (if ok { "good" } else { "bad" }) } { (if ok { "yes" } else { "no" }) } }
-                                td.num { (line["tries"].as_u64().unwrap_or(1)) }
-                                td.num { (ms(line["took_ms"].as_f64().unwrap_or_default())) }
+                                td data-is="holds" { span class={ "state " (if ok { "good" } else { "bad" }) } { (if ok { "yes" } else { "no" }) } }
+                                td.num data-is="tries" { (line["tries"].as_u64().unwrap_or(1)) }
+                                td.num data-is="took" { (ms(line["took_ms"].as_f64().unwrap_or_default())) }
                             }
                         }
                     }
@@ -245,21 +300,25 @@ fn checks(node: &NodeSection<'_>) -> Markup {
     }
 }
 
-/// Diagnostics and what hooks and checks logged.
-fn messages(node: &NodeSection<'_>) -> Markup {
+/// Errors; or warnings, advice, and what hooks and checks logged.
+fn messages(node: &NodeSection<'_>, errors: bool) -> Markup {
     let diagnostics: Vec<&Value> = node
         .of("diagnostic")
         .filter_map(|line| line.get("diagnostic"))
+        .filter(|diagnostic| (diagnostic["severity"] == "error") == errors)
         .collect();
-    let logged: Vec<&Value> = node.of("log").collect();
+    let logged: Vec<&Value> = match errors {
+        true => Vec::new(),
+        false => node.of("log").collect(),
+    };
     html! {
         @if !diagnostics.is_empty() {
-            section {
-                h2 { "Warnings" }
+            section id=[errors.then_some("wrong")] {
+                h2 { (if errors { "What went wrong" } else { "Warnings" }) }
                 @for diagnostic in diagnostics {
                     @let severity = diagnostic["severity"].as_str().unwrap_or_default();
                     @let class = match severity { "error" => "bad", "warning" => "look", _ => "soft" };
-                    article.told {
+                    article.message {
                         p { span class={ "state " (class) } { (diagnostic["code"].as_str().unwrap_or_default()) } " " (diagnostic["title"].as_str().unwrap_or_default()) }
                         @for label in diagnostic["labels"].as_array().into_iter().flatten() {
                             p.note {
@@ -289,12 +348,15 @@ fn modules(node: &NodeSection<'_>) -> Markup {
         .and_then(|facts| facts["modules"].as_array());
     html! {
         @if let Some(all) = all {
-            section {
-                h2 { "Modules" }
-                table {
+            @let list = html! {
+                table.stacked {
                     thead { tr { th { "module" } th { "application" } th { "md5" } th { "exports" } th.num { "processes" } th { "undo" } } }
                     tbody { @for module in all { (module_row(module)) } }
                 }
+            };
+            section {
+                h2 { "Modules" }
+                (foldable(all.len(), "modules", &list))
             }
         }
     }
@@ -309,14 +371,14 @@ fn module_row(module: &Value) -> Markup {
     html! {
         tr {
             td { code { (module["module"].as_str().unwrap_or_default()) } " " span.tag { (module["kind"].as_str().unwrap_or_default()) } }
-            td { (module["application"].as_str().unwrap_or("none")) }
-            td { code { (short(&module["md5"]["old"])) } " → " code { (short(&module["md5"]["new"])) } }
-            td {
+            td data-is="application" { (module["application"].as_str().unwrap_or("none")) }
+            td data-is="md5" { code { (short(&module["md5"]["old"])) } " → " code { (short(&module["md5"]["new"])) } }
+            td data-is="exports" {
                 @for added in texts(&exports["added"]) { code.added { "+" (added) } " " }
                 @for removed in texts(&exports["removed"]) { code.removed { "-" (removed) } " " }
             }
-            td.num { (module["processes"].as_u64().unwrap_or_default()) }
-            td { (module["undo"].as_str().unwrap_or_default()) }
+            td.num data-is="processes" { (module["processes"].as_u64().unwrap_or_default()) }
+            td data-is="undo" { (module["undo"].as_str().unwrap_or_default()) }
         }
     }
 }

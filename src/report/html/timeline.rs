@@ -5,11 +5,14 @@ use serde_json::Value;
 
 use super::sections::{NodeSection, ms};
 
-const WIDTH: f64 = 860.0;
-const LEFT: f64 = 118.0;
-const RIGHT: f64 = 70.0;
-const ROW: f64 = 26.0;
-const TOP: f64 = 30.0;
+/// Height of a row: its words above its bar, so that both are readable on any width.
+const ROW: f64 = 36.0;
+const TOP: f64 = 24.0;
+/// Where bars begin and how wide all are together, percent of the width.
+const LEFT: f64 = 1.0;
+const WIDE: f64 = 98.0;
+/// Characters of what a check is called.
+const NAME: usize = 60;
 
 /// A step in time, ms since the first began.
 struct Bar<'a> {
@@ -17,6 +20,12 @@ struct Bar<'a> {
     what: &'a str,
     from: f64,
     took: f64,
+    /// How long it is drawn: as it took, but what waits long leaves room for the steps.
+    drawn: f64,
+    /// How many bars before it are part of it.
+    spans: usize,
+    /// Whether it is no work on the node: a check, a hook, the soak.
+    is_beside: bool,
     ok: bool,
     /// The process that it waited for longest, where that was reported.
     slowest: Option<String>,
@@ -32,42 +41,43 @@ pub(super) fn picture(node: &NodeSection<'_>) -> Markup {
     if bars.is_empty() {
         return html! { p.soft { "No step was taken on this node." } };
     }
-    let end = bars
-        .iter()
-        .map(|bar| bar.from + bar.took)
-        .fold(1.0, f64::max);
-    let start = bars.iter().map(|bar| bar.from).fold(end, f64::min);
-    let span = (end - start).max(0.1);
-    let scale = (WIDTH - LEFT - RIGHT) / span;
-    let x = |at: f64| LEFT + (at - start) * scale;
-    let height = TOP + ROW * bars.len() as f64 + 30.0;
+    let whole = bars.iter().map(|bar| bar.from + bar.drawn);
+    let whole = whole.fold(0.1, f64::max);
+    let steps = of_steps(&bars);
+    let x = |at: f64| LEFT + at / whole * WIDE;
     let bottom = TOP + ROW * bars.len() as f64;
     let shades = suspended_spans(&bars);
     html! {
         div.picture {
-            svg.time xmlns="http://www.w3.org/2000/svg" viewBox={ "0 0 " (WIDTH) " " (height) } role="img"
-                aria-label="the steps of the run in time" {
+            svg.time xmlns="http://www.w3.org/2000/svg" width="100%" height=(px(bottom + 28.0)) role="img"
+                aria-label="the steps and checks of the run in time" {
                 @for (from, to) in &shades {
-                    @let wide = (x(*to) - x(*from)).max(1.0);
-                    rect.shade x=(px(x(*from))) y=(px(TOP - 12.0)) width=(px(wide)) height=(px(bottom - TOP + 16.0)) {}
-                    text.small x=(px(x(*from) + wide / 2.0)) y=(px(TOP - 16.0)) text-anchor="middle" { "processes suspended" }
+                    @let wide = (x(*to) - x(*from)).max(0.2);
+                    rect.shade x=(percent(x(*from))) y=(px(TOP - 6.0)) width=(percent(wide)) height=(px(bottom - TOP + 8.0)) {}
+                    @let (anchor, at) = if *from > whole / 2.0 { ("end", *to) } else { ("start", *from) };
+                    text.small x=(percent(x(at))) y=(px(TOP - 10.0)) text-anchor=(anchor) { "processes suspended" }
                 }
                 @for (at, bar) in bars.iter().enumerate() {
                     @let y = TOP + ROW * at as f64;
-                    text x=(px(LEFT - 12.0)) y=(px(y + 13.0)) text-anchor="end" { (bar.name) }
-                    rect class={ "bar " (if bar.ok { "good" } else { "bad" }) } x=(px(x(bar.from))) y=(px(y + 2.0))
-                        width=(px((bar.took * scale).max(2.0))) height="14" rx="2" {
+                    @let mark = if bar.ok { "" } else { " ✗" };
+                    text class=[(!bar.ok).then_some("failed")] x=(percent(LEFT)) y=(px(y + 12.0)) {
+                        (bar.name) (mark) tspan.small dx="8" { (ms(bar.took)) }
+                        @if bar.is_beside { tspan.small dx="8" { (bar.what.chars().take(NAME).collect::<String>()) } }
+                    }
+                    rect class={ "bar " (if bar.ok { "good" } else { "bad" }) (if bar.drawn < bar.took { " cut" } else { "" }) }
+                        x=(percent(x(bar.from))) y=(px(y + 18.0)) width=(percent((bar.drawn / whole * WIDE).max(0.3))) height="12" rx="2" {
                         title {
                             (bar.name) " " (bar.what) ": " (ms(bar.took))
                             @if let Some(slowest) = &bar.slowest { "; slowest " (slowest) }
                         }
                     }
-                    text.small x=(px(x(bar.from) + (bar.took * scale).max(2.0) + 6.0)) y=(px(y + 13.0)) { (ms(bar.took)) }
                 }
-                line.axis x1=(px(LEFT)) y1=(px(bottom + 6.0)) x2=(px(WIDTH - RIGHT)) y2=(px(bottom + 6.0)) {}
-                text.small x=(px(LEFT)) y=(px(bottom + 22.0)) { (ms(start)) }
-                text.small x=(px(WIDTH - RIGHT)) y=(px(bottom + 22.0)) text-anchor="end" { (ms(end)) " on the node" }
+                line.axis x1=(percent(LEFT)) y1=(px(bottom + 4.0)) x2=(percent(LEFT + WIDE)) y2=(px(bottom + 4.0)) {}
+                text.small x=(percent(LEFT + WIDE)) y=(px(bottom + 20.0)) text-anchor="end" { (ms(steps)) " of steps on the node" }
             }
+        }
+        @if bars.iter().any(|bar| bar.drawn < bar.took) {
+            p.soft { "Hatched bars are cut: they took longer than is drawn." }
         }
         @for bar in bars.iter().filter(|bar| bar.attempts > 1) {
             p.soft { (bar.name) ": " (bar.attempts) " attempts; between them all processes were resumed" }
@@ -80,35 +90,82 @@ pub(super) fn picture(node: &NodeSection<'_>) -> Markup {
     }
 }
 
+fn percent(number: f64) -> String {
+    format!("{number:.2}%")
+}
+
 fn px(number: f64) -> String {
     format!("{number:.1}")
 }
 
-/// The steps, end to end: the node takes one after the other, and how long each took was measured there. When their
-/// events arrived here depends on the connection.
+/// The steps and checks, end to end: one comes after the other, and how long each took was measured where it was
+/// done. When their events arrived here depends on the connection. An undo that says its steps spans them.
 fn bars<'a>(node: &NodeSection<'a>) -> Vec<Bar<'a>> {
-    let mut from = 0.0;
-    let bar = |line: &'a Value| {
-        let name = match line["type"].as_str()? {
-            "step.finished" => line["step"].as_str()?,
-            "rollback.finished" => "undo",
-            _ => return None,
+    let mut bars: Vec<Bar<'a>> = Vec::new();
+    let mut undo = None;
+    for line in &node.lines {
+        if line["type"] == "rollback.started" {
+            undo = Some(bars.len());
+        }
+        if let Some(mut bar) = bar(node, line) {
+            let spanned = undo.filter(|_| line["type"] == "rollback.finished");
+            bar.spans = spanned.map_or(0, |since| bars.len() - since);
+            bars.push(bar);
+        }
+    }
+    let steps = of_steps(&bars);
+    let mut at = 0.0;
+    for index in 0..bars.len() {
+        let spans = bars[index].spans;
+        let from = if spans > 0 {
+            bars[index - spans].from
+        } else {
+            at
         };
-        let took = line["took_ms"].as_f64()?;
-        let bar = Bar {
-            name,
-            what: line["what"].as_str().unwrap_or_default(),
-            from,
-            took,
-            ok: line["ok"].as_bool().unwrap_or(true),
-            slowest: slowest(node, &line["id"]),
-            attempts: line["attempts"].as_u64().unwrap_or(1),
-            paused: line["paused_ms"].as_f64().map_or(took, |ms| ms.min(took)),
-        };
-        from += took;
-        Some(bar)
+        let bar = &mut bars[index];
+        if bar.is_beside && steps > 0.0 {
+            bar.drawn = bar.took.min(steps / 4.0);
+        }
+        if spans > 0 {
+            bar.drawn = bar.took.max(at - from);
+        }
+        bar.from = from;
+        at = from + bar.drawn;
+    }
+    bars
+}
+
+/// How long all steps took, each counted once.
+fn of_steps(bars: &[Bar<'_>]) -> f64 {
+    let counted = bars.iter().filter(|bar| !bar.is_beside && bar.spans == 0);
+    counted.map(|bar| bar.took).sum()
+}
+
+fn bar<'a>(node: &NodeSection<'a>, line: &'a Value) -> Option<Bar<'a>> {
+    let (name, what, is_beside) = match line["type"].as_str()? {
+        "step.finished" => {
+            let step = line["step"].as_str()?;
+            (step, "what", step == "soak")
+        }
+        "rollback.finished" => ("undo", "what", false),
+        "check" => (line["kind"].as_str()?, "name", true),
+        "hook" => ("hook", "name", true),
+        _ => return None,
     };
-    node.lines.iter().copied().filter_map(bar).collect()
+    let took = line["took_ms"].as_f64()?;
+    Some(Bar {
+        name,
+        what: line[what].as_str().unwrap_or_default(),
+        from: 0.0,
+        took,
+        drawn: took,
+        spans: 0,
+        is_beside,
+        ok: line["ok"].as_bool().unwrap_or(true),
+        slowest: slowest(node, &line["id"]),
+        attempts: line["attempts"].as_u64().unwrap_or(1),
+        paused: line["paused_ms"].as_f64().map_or(took, |ms| ms.min(took)),
+    })
 }
 
 /// The last report of the processes that a step waits for.

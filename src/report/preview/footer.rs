@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use super::super::rehearsal::{about, measured};
 use super::super::style::{ago as style_ago, attention, count};
-use super::{PauseShown, PreviewInput, is_one_way};
+use super::{PauseShown, PreviewInput, is_one_way, some_lines, some_of};
 use crate::diag::render::Style;
 use crate::facts::beam::code::Function;
 use crate::facts::change::Changed;
@@ -24,7 +24,7 @@ use crate::term::Term;
 const WAITING: usize = 3;
 
 /// Which processes are suspended, and when.
-pub(super) fn windows(out: &mut String, shown: &PreviewInput<'_>, style: Style) {
+pub(super) fn windows(out: &mut String, shown: &PreviewInput<'_>, style: Style, most: usize) {
     let script = shown.script;
     let arrow = if style.unicode { " → " } else { " -> " };
     let ranks = SuspendOrder::of(shown.rules, script);
@@ -33,9 +33,17 @@ pub(super) fn windows(out: &mut String, shown: &PreviewInput<'_>, style: Style) 
         let ranks = ranks
             .split(modules)
             .iter()
-            .map(|rank| names(rank))
+            .map(|rank| names(rank, most, style))
             .collect::<Vec<_>>();
-        (!ranks.is_empty()).then(|| ranks.join(arrow))
+        // What waits last for the others comes last, so the first and the last say most.
+        let ranks = match ranks.as_slice() {
+            [first, .., last] if ranks.len() > most => {
+                let between = ranks.len() - 2;
+                format!("{first}{arrow}{between} more ranks{arrow}{last}")
+            }
+            all => all.join(arrow),
+        };
+        (!ranks.is_empty()).then_some(ranks)
     };
     let count_of = |window: &[Instruction]| {
         let number = running(shown.changes, shown.rules, suspended(window));
@@ -74,13 +82,13 @@ pub(super) fn windows(out: &mut String, shown: &PreviewInput<'_>, style: Style) 
     {
         let _ = writeln!(out, "           \"{because}\"");
     }
-    for (at, window) in windows.iter().enumerate() {
+    let line = |(at, window): (usize, &&[Instruction])| {
         let mut what = Vec::new();
         for part in window.chunk_by(|one, next| one.is_switch() && next.is_switch()) {
             let (loads, removes) = switched(part);
             for (word, modules) in [("load", loads), ("delete", removes)] {
                 if !modules.is_empty() {
-                    what.push(format!("{word} {}", names(&modules)));
+                    what.push(format!("{word} {}", names(&modules, most, style)));
                 }
             }
             match (suspends(part), part) {
@@ -118,8 +126,10 @@ pub(super) fn windows(out: &mut String, shown: &PreviewInput<'_>, style: Style) 
                 (None, _) => {}
             }
         }
-        let _ = writeln!(out, "       {:>3} {}", at + 1, what.join("; "));
-    }
+        format!("       {:>3} {}", at + 1, what.join("; "))
+    };
+    let lines: Vec<String> = windows.iter().enumerate().map(line).collect();
+    some_lines(out, &lines, most);
 }
 
 /// For how long they are suspended, as far as that is known.
@@ -150,9 +160,9 @@ pub(super) fn pause(shown: &PauseShown) -> String {
     }
 }
 
-pub(super) fn names(modules: &[Module]) -> String {
+pub(super) fn names(modules: &[Module], most: usize, style: Style) -> String {
     let names: Vec<String> = modules.iter().map(ToString::to_string).collect();
-    names.join(", ")
+    some_of(&names, most, style)
 }
 
 /// The modules whose conversion acts outside of its state, in one way.
@@ -166,7 +176,7 @@ fn outside(shown: &PreviewInput<'_>, how: Acts) -> Vec<String> {
 }
 
 /// How exactly a failure is undone.
-pub(super) fn undo(shown: &PreviewInput<'_>, style: Style) -> String {
+pub(super) fn undo(shown: &PreviewInput<'_>, style: Style, most: usize) -> String {
     if let Executor::ReleaseHandler(_) = shown.script.by {
         return attention(
             style,
@@ -188,7 +198,7 @@ pub(super) fn undo(shown: &PreviewInput<'_>, style: Style) -> String {
     if !turned.is_empty() && missing.is_empty() {
         let text = format!(
             "exact if code_change/4 of the old {} takes its own states",
-            turned.join(", ")
+            some_of(&turned, most, style)
         );
         return attention(style, &text);
     }
@@ -212,7 +222,7 @@ pub(super) fn undo(shown: &PreviewInput<'_>, style: Style) -> String {
     if whole && !never.is_empty() {
         let text = format!(
             "exact for code and states; what code_change of {} writes elsewhere stays (W625)",
-            never.join(", ")
+            some_of(&never, most, style)
         );
         return attention(style, &text);
     }
@@ -220,7 +230,7 @@ pub(super) fn undo(shown: &PreviewInput<'_>, style: Style) -> String {
     if whole && !asked.is_empty() {
         let text = format!(
             "exact for code and states; what {} writes elsewhere is undone by code_change",
-            asked.join(", ")
+            some_of(&asked, most, style)
         );
         return attention(style, &text);
     }
@@ -248,7 +258,7 @@ pub(super) fn undo(shown: &PreviewInput<'_>, style: Style) -> String {
             style,
             &format!(
                 "exact in the window that fails; impossible behind that of {}: converted by a function",
-                stuck.join(", ")
+                some_of(&stuck, most, style)
             ),
         );
     }
@@ -260,7 +270,7 @@ pub(super) fn undo(shown: &PreviewInput<'_>, style: Style) -> String {
         style,
         &format!(
             "impossible for {}: no copy of the running version",
-            missing.join(", ")
+            some_of(&missing, most, style)
         ),
     )
 }
@@ -336,14 +346,14 @@ pub(super) fn effects(shown: &PreviewInput<'_>, style: Style) -> Option<String> 
 }
 
 /// Where code and configuration will come from.
-pub(super) fn settings(out: &mut String, rules: &Ruleset, style: Style) {
+pub(super) fn settings(rules: &Ruleset, style: Style) -> Vec<String> {
+    let mut lines = Vec::new();
     let arrow = if style.unicode { "→" } else { "->" };
     for one in &rules.moves {
-        let _ = writeln!(
-            out,
+        lines.push(format!(
             "  paths    {}: {} {arrow} {}",
             one.app, one.from, one.to
-        );
+        ));
     }
     for configured in &rules.env {
         let keys: Vec<String> = configured
@@ -358,6 +368,11 @@ pub(super) fn settings(out: &mut String, rules: &Ruleset, style: Style) {
                 }
             })
             .collect();
-        let _ = writeln!(out, "  env      {}: {}", configured.app, keys.join(", "));
+        lines.push(format!(
+            "  env      {}: {}",
+            configured.app,
+            keys.join(", ")
+        ));
     }
+    lines
 }
