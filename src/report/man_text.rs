@@ -16,6 +16,7 @@ pub fn text(roff: &str, width: usize, bold: bool) -> String {
         hanging: None,
         width: width.clamp(40, 100),
         bold,
+        headed: false,
     };
     let (mut as_is, mut tag) = (false, false);
     let mut outer = Vec::new();
@@ -38,6 +39,7 @@ pub fn text(roff: &str, width: usize, bold: bool) -> String {
                 page.end(true);
                 page.indent = if request == "SH" { 0 } else { 3 };
                 page.line(&page.shown(&format!("\\fB{}\\fR", heading())));
+                page.headed = true;
                 page.indent = BODY;
                 outer.clear();
             }
@@ -89,10 +91,13 @@ struct Page {
     hanging: Option<String>,
     width: usize,
     bold: bool,
+    /// The last line is a heading.
+    headed: bool,
 }
 
 impl Page {
     fn line(&mut self, text: &str) {
+        self.headed = false;
         let blank = if text.is_empty() { 0 } else { self.indent };
         self.out.push_str(&" ".repeat(blank));
         self.out.push_str(text);
@@ -131,7 +136,7 @@ impl Page {
     }
 
     fn gap(&mut self, blank: bool) {
-        if blank && !self.out.is_empty() && !self.out.ends_with("\n\n") {
+        if blank && !self.headed && !self.out.is_empty() && !self.out.ends_with("\n\n") {
             self.out.push('\n');
         }
     }

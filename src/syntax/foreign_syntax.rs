@@ -84,7 +84,11 @@ pub(super) fn elixir(site: &Site<'_>) -> Option<Diagnostic> {
 /// `%{…}`: to the lexer a comment.
 fn percent_map(site: &Site<'_>) -> Option<Diagnostic> {
     let from = site.token(0)?.start;
-    let to = site.token(site.bad).map_or(site.text.len(), |t| t.start);
+    // What it hides on its line may be a bracket that is missed before.
+    let to = site.token(site.bad).map_or(site.text.len(), |t| {
+        let line = site.text[t.start..].find('\n');
+        line.map_or(site.text.len(), |length| t.start + length)
+    });
     let inside = site
         .comments
         .iter()

@@ -192,7 +192,7 @@ impl<'a> Reader<'a> {
         self.blanks();
         let rest = self.rest();
         let first = rest.chars().next()?;
-        if !values && !(first.is_alphabetic() || first == ':') {
+        if !(values || first.is_alphabetic() || first == ':') {
             return None;
         }
         match first {
@@ -490,7 +490,7 @@ mod tests {
             "Enum.map([1], fn x -> x end)",
             "%{map | a: 1}",
             "\"a #{b}\"",
-            "[a: 1, 2]",
+            "m:f(a: 1, 2)",
             "%{a: 1",
             "%{a: \"",
             "x |> y",

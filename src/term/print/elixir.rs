@@ -7,7 +7,8 @@
 //! Structs with an implementation of `Inspect` of their own are written field by field, but for `Range`, `MapSet`,
 //! `Date`, `Time`, `NaiveDateTime` and a `DateTime` in UTC. Lists of characters are `~c"…"` also where an Elixir
 //! before 1.15 writes `'…'`. A closure has no function (`#Function<0.1/1 in Mod>`). Which atoms need quotes is decided
-//! by letters and digits; Elixir's rules on scripts and normalised forms are not applied.
+//! by letters and digits; Elixir's rules on scripts and normalised forms are not applied. Lines are as long as their
+//! characters; Elixir counts the bytes of atoms, and breaks lines earlier where they are not ASCII.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -182,16 +183,16 @@ fn list<'a>(
 
 /// Pairs whose keys are atoms, and no modules.
 fn keyword(elements: &[Term]) -> Option<Vec<Item<'_>>> {
-    let item = |element| match element {
-        &Term::Tuple(ref pair) => match pair.as_slice() {
-            [Term::Atom(key), value] if !key.as_str().starts_with("Elixir.") => {
-                Some(Item::Keyed(key, value))
-            }
-            _ => None,
-        },
+    elements.iter().map(keyed).collect()
+}
+
+fn keyed(element: &Term) -> Option<Item<'_>> {
+    match element.as_tuple()? {
+        [Term::Atom(key), value] if !key.as_str().starts_with("Elixir.") => {
+            Some(Item::Keyed(key, value))
+        }
         _ => None,
-    };
-    elements.iter().map(item).collect()
+    }
 }
 
 fn map(pairs: &BTreeMap<Term, Term>) -> Option<Container<'_>> {
@@ -507,7 +508,7 @@ fn flat(f: &mut impl Sink, term: &Term, charlists: Charlists) -> fmt::Result {
             name,
             arity,
         }) => {
-            write!(f, "&{}.", literal(module.as_str()))?;
+            write!(f, "&{}.", module_of_fun(module))?;
             remote(f, name.as_str())?;
             write!(f, "/{arity}")
         }
@@ -517,11 +518,7 @@ fn flat(f: &mut impl Sink, term: &Term, charlists: Charlists) -> fmt::Result {
             closure.index,
             closure.old_uniq,
             closure.arity,
-            // `Function.info/1` has `nil` for what Erlang calls undefined.
-            match closure.module.as_str() {
-                "undefined" => "nil".to_owned(),
-                module => literal(module),
-            }
+            module_of_fun(&closure.module)
         ),
         // Integers and ports; Elixir has no notation for native records.
         _ => line(f, term, true),
@@ -659,6 +656,14 @@ fn literal(atom: &str) -> String {
             let _ = quoted(&mut text, atom);
             text
         }
+    }
+}
+
+/// The module of a fun: `Function.info/1` has `nil` for what Erlang calls undefined.
+fn module_of_fun(module: &Atom) -> String {
+    match module.as_str() {
+        "undefined" => "nil".to_owned(),
+        module => literal(module),
     }
 }
 
