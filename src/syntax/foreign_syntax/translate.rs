@@ -35,7 +35,9 @@ pub(super) fn from(text: &str, start: usize) -> Option<String> {
     };
     let erlang = reader.expression()?;
     let short = erlang.len() <= LONGEST && !erlang.contains('\n');
-    (short && is_erlang(&erlang)).then_some(erlang)
+    // What stays as it is was not the mistake.
+    let changed = text.get(start..reader.at) != Some(erlang.as_str());
+    (short && changed && is_erlang(&erlang)).then_some(erlang)
 }
 
 fn is_erlang(text: &str) -> bool {
@@ -464,7 +466,7 @@ mod tests {
             (":lists.sum([1, 2]) + 1", "lists:sum([1, 2]) + 1"),
             ("{:ok, \"é\", ~c\"abc\"}", "{ok, <<\"é\"/utf8>>, \"abc\"}"),
             ("[a: 1, b: [c: 2]]", "[{a, 1}, {b, [{c, 2}]}]"),
-            ("[1, 2 | [3]]", "[1, 2 | [3]]"),
+            ("[:a, 2 | [3]]", "[a, 2 | [3]]"),
             (
                 "String.split(\"a b\", \" \", trim: true)",
                 "Elixir.String:split(<<\"a b\">>, <<\" \">>, [{trim, true}])",

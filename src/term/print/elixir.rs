@@ -321,6 +321,40 @@ impl<S: Sink> Page<'_, S> {
         self.width.saturating_sub(self.column.saturating_add(tail))
     }
 
+    /// How many columns a term takes up to where its line may end, and what follows a term without such a place.
+    fn unbroken(&self, term: &Term, tail: usize) -> usize {
+        let found = if has_parts(term) {
+            container(term)
+        } else {
+            None
+        };
+        let Some(container) = found else {
+            let mut count = Count {
+                seen: 0,
+                bound: self.width.saturating_add(1),
+            };
+            // Beyond the width it does not matter by how much.
+            let _ = flat(&mut count, term, self.charlists);
+            return count.seen.saturating_add(tail);
+        };
+        let filled = match container.lines {
+            Lines::Each => false,
+            Lines::Filled => true,
+            Lines::FilledIfSimple => container.items.iter().all(Item::is_simple),
+        };
+        let open = container.open.len();
+        match container.items.first() {
+            Some(Item::Value(first)) if filled => {
+                let follows = match container.items.len() {
+                    1 => container.close.len().saturating_add(tail),
+                    _ => 1,
+                };
+                open.saturating_add(self.unbroken(first, follows))
+            }
+            _ => open,
+        }
+    }
+
     fn fits(&self, item: &Item<'_>, blank: usize, tail: usize) -> bool {
         let bound = self.left(tail).saturating_add(1);
         let mut count = Count {
@@ -383,7 +417,8 @@ impl<S: Sink> Page<'_, S> {
                 self.term(term, indent, tail)
             }
             Item::Pair(name, term) => {
-                self.term(name, indent, 4)?;
+                let follows = 4 + self.unbroken(term, tail);
+                self.term(name, indent, follows)?;
                 self.put(" => ")?;
                 self.term(term, indent, tail)
             }
@@ -509,7 +544,10 @@ fn flat(f: &mut impl Sink, term: &Term, charlists: Charlists) -> fmt::Result {
             arity,
         }) => {
             write!(f, "&{}.", module_of_fun(module))?;
-            remote(f, name.as_str())?;
+            match name.as_str() {
+                "undefined" => f.write_str("nil")?,
+                name => remote(f, name)?,
+            }
             write!(f, "/{arity}")
         }
         Term::Fun(Fun::Closure(closure)) => write!(
