@@ -1,6 +1,6 @@
 //! Terms as Elixir's `inspect/2` writes them: `%Shop.Cart{id: 1}`, `"text"`, `:atom`, `nil`, `[a: 1]`, `~c"abc"`.
 //!
-//! Takes a term and a width in columns, gives its lines, broken where `Inspect.Algebra` breaks them.
+//! Takes a term and a width in columns, gives its lines, broken by the rules of `Inspect.Algebra`.
 //!
 //! Known differences. Which structs a node has is not asked: whatever has a module under `__struct__` and only atoms as
 //! keys is written as a struct, with its fields in the order of the keys, where Elixir has that of the definition.
@@ -8,7 +8,8 @@
 //! `Date`, `Time`, `NaiveDateTime` and a `DateTime` in UTC. Lists of characters are `~c"…"` also where an Elixir
 //! before 1.15 writes `'…'`. A closure has no function (`#Function<0.1/1 in Mod>`). Which atoms need quotes is decided
 //! by letters and digits; Elixir's rules on scripts and normalised forms are not applied. Lines are as long as their
-//! characters; Elixir counts the bytes of atoms, and breaks lines earlier where they are not ASCII.
+//! characters; Elixir counts the bytes of atoms, and breaks lines earlier where they are not ASCII. A container that is the key of a
+//! map may be broken one item later.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -366,7 +367,8 @@ impl<S: Sink> Page<'_, S> {
 
     /// A term that begins here; `indent` is that of what surrounds it, and `tail` characters follow on its last line.
     fn term(&mut self, term: &Term, indent: usize, tail: usize) -> fmt::Result {
-        if !has_parts(term) || self.fits(&Item::Value(term), 0, tail) {
+        // What follows counts between the items of a filled container, not for a container itself.
+        if !has_parts(term) || self.fits(&Item::Value(term), 0, 0) {
             return self.flat(&Item::Value(term));
         }
         let Some(container) = container(term) else {
