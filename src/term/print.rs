@@ -13,6 +13,7 @@
 //! that has been made, and [`pretty_within`] and [`line_within`] stop making it where their limit is.
 
 pub mod elixir;
+mod elixir_text;
 mod layout;
 mod notation;
 mod sink;
