@@ -45,6 +45,7 @@ pub struct Args {
 
 /// Flags of every command.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Global options")]
 pub struct Global {
     /// A target of the plan, or node names joined by commas (else the plan's only target, RELEASE_NODE)
     #[arg(

@@ -15,9 +15,10 @@ use crate::eval::{Bindings, Evaluator, Functions, Phase};
 use crate::exec::condition::OnNode;
 use crate::name::NodeName;
 use crate::node::{Connect, Session};
+use crate::repl::notation;
 use crate::rules::node_view::NoFacts;
 use crate::syntax::{Input, InputError, parse_body, parse_input};
-use crate::term::{CUT, MAX_PRINTED, pretty_within};
+use crate::term::{CUT, MAX_PRINTED};
 
 /// The largest expression that is read from standard input.
 const MAX_BYTES: u64 = 1 << 20;
@@ -64,7 +65,11 @@ pub(super) fn run(context: &Context<'_>, args: &EvalArgs) -> Exit {
         .eval(&body, &mut bindings)
     {
         Ok(value) => {
-            let (text, is_whole) = pretty_within(&value, 80, MAX_PRINTED);
+            let notation = match args.syntax {
+                Some(syntax) => syntax.notation(),
+                None => notation::of(&session),
+            };
+            let (text, is_whole) = notation.within(&value, 80, MAX_PRINTED);
             context.ui.data(&text);
             context.ui.data("\n");
             if !is_whole {

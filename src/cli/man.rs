@@ -6,6 +6,7 @@
     reason = "manual pages are written into a folder"
 )]
 
+use std::io::IsTerminal;
 use std::path::Path;
 
 use clap::{Command, CommandFactory};
@@ -14,9 +15,10 @@ use clap_mangen::Man as Page;
 use super::args::{Args, ManArgs};
 use super::context::Context;
 use super::exit::Exit;
+use super::pager;
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, SourceMap};
-use crate::report::roff;
+use crate::report::{man_text, roff};
 
 /// The reference of the plan language, as it is in the documentation.
 const LANGUAGE: &str = include_str!("../../docs/language.md");
@@ -35,7 +37,13 @@ pub(super) fn run(context: &Context<'_>, args: &ManArgs) -> Exit {
         .map_or_else(|| "updo".to_owned(), |page| format!("updo-{page}"));
     match pages.iter().find(|(name, ..)| *name == wanted) {
         Some((_, _, text)) => {
-            context.ui.data(text);
+            // A person reads it; everything else is for `man -l -` and its like.
+            if std::io::stdout().is_terminal() && !context.ui.json {
+                let style = context.ui.out_style;
+                pager::show(context, &man_text::text(text, style.width, style.color));
+            } else {
+                context.ui.data(text);
+            }
             Exit::Done
         }
         None => {

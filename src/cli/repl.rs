@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicBool;
 
 use clap::ValueEnum;
 
-use super::args::ReplArgs;
+use super::args::{ReplArgs, Syntax};
 use super::context::Context;
 use super::eval::connect;
 use super::exit::Exit;
@@ -30,6 +30,7 @@ pub(super) fn run(context: &Context<'_>, args: &ReplArgs) -> Exit {
         style: context.ui.out_style,
         interactive,
         read_only: args.read_only,
+        notation: args.syntax.map(Syntax::notation),
         interrupt: Arc::clone(&interrupt),
     };
     // A file that is not there is reported before a node is bothered.

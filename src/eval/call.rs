@@ -414,15 +414,24 @@ pub(super) fn raised(
             .first()
             .is_none_or(|frame| frame_text(frame).starts_with(&mfa.text));
     let diagnostic = if missing {
-        Diagnostic::new(Code::E702, format!("`{mfa}` is undefined in the node"))
-            .label(span, "no such function")
+        let title = format!("`{mfa}` is undefined in the node");
+        let diagnostic = Diagnostic::new(Code::E702, title).label(span, "no such function");
+        match elixirs_own(&mfa.text) {
+            Some(instead) => diagnostic.help(format!("a function of Elixir: write `{instead}`")),
+            None => diagnostic,
+        }
     } else {
         let title = format!("`{mfa}` raised `{class}:{}`", show::short(&reason));
         let mut diagnostic = Diagnostic::new(Code::E703, title).label(span, "raised in the node");
         for frame in frames.iter().take(20) {
             diagnostic = diagnostic.note(frame_text(frame));
         }
-        diagnostic
+        match string_for_elixir(mfa, &reason, frames) {
+            Some(text) => diagnostic.help(format!(
+                "`{text}` is a list of characters; a string of Elixir is a binary: write `<<{text}>>`"
+            )),
+            None => diagnostic,
+        }
     };
     let failure = Failure::raised(reason, span, diagnostic);
     Failure {
@@ -430,6 +439,32 @@ pub(super) fn raised(
         stack: Some(Box::new(stack)),
         ..failure
     }
+}
+
+/// What to write for a function that Elixir has without a module.
+fn elixirs_own(mfa: &str) -> Option<&'static str> {
+    Some(match mfa {
+        "erlang:inspect/1" => "Elixir.Kernel:inspect(X)",
+        "erlang:to_string/1" => "String.Chars:to_string(X)",
+        "erlang:to_charlist/1" => "List.Chars:to_charlist(X)",
+        "erlang:is_nil/1" => "X =:= nil",
+        _ => return None,
+    })
+}
+
+/// The string of Erlang, with its quotes, that no clause of a function of Elixir has taken.
+fn string_for_elixir(mfa: &CalledFunction, reason: &Term, frames: &[Term]) -> Option<String> {
+    let of_elixir = mfa.text.starts_with(|c: char| c.is_ascii_uppercase());
+    if !of_elixir || !(reason.is_atom("function_clause") || reason.is_atom("badarg")) {
+        return None;
+    }
+    let Some([_, _, Term::List(args), _]) = frames.first()?.as_tuple() else {
+        return None;
+    };
+    let texts = args.iter().map(show::short);
+    texts
+        .into_iter()
+        .find(|text| text.len() > 1 && text.starts_with('"') && text.ends_with('"'))
 }
 
 /// `m:f/a (file, line n)` of one entry of a stack trace.

@@ -241,7 +241,12 @@ fn conversion_failed(about: &FailedConversion) -> Diagnostic {
             None => diagnostic,
         };
     }
-    let title = format!("code_change of {module} failed in {pid}");
+    // A function of the plan has no extra argument.
+    let by_plan = about.extra.is_empty();
+    let title = match by_plan {
+        false => format!("code_change of {module} failed in {pid}"),
+        true => format!("the conversion of {module} by a function of the plan failed in {pid}"),
+    };
     let mut diagnostic = Diagnostic::new(Code::E604, title);
     for line in about.reason.lines().take(20) {
         diagnostic = diagnostic.note(line);
@@ -258,7 +263,10 @@ fn conversion_failed(about: &FailedConversion) -> Diagnostic {
                  `module {module} #{{change => soft}} because \"…\".`"
             ));
     }
-    diagnostic = diagnostic.note(format!("old vsn {}, extra {}", about.vsn, about.extra));
+    diagnostic = diagnostic.note(match by_plan {
+        false => format!("old vsn {}, extra {}", about.vsn, about.extra),
+        true => format!("old vsn {}", about.vsn),
+    });
     if about.failed > 1 {
         diagnostic = diagnostic.note(format!(
             "it was one of {}, until the others were stopped",
@@ -270,8 +278,12 @@ fn conversion_failed(about: &FailedConversion) -> Diagnostic {
     }
     let pid = pid.replace('.', ",");
     let pid = pid.trim_matches(['<', '>']);
+    let what = match by_plan {
+        false => "code_change",
+        true => "the function",
+    };
     diagnostic.help(format!(
-        "correct code_change and run again; the old state, once it is back:\n\
+        "correct {what} and run again; the old state, once it is back:\n\
          updo eval NODE 'sys:get_state(c:pid({pid}))'"
     ))
 }
@@ -335,4 +347,41 @@ fn old_code_in_use(users: &[(Atom, Vec<Pid>)]) -> Diagnostic {
     diagnostic.help(
         "let them end, or write `module M #{purge => brutal}.` to kill them, or `{wait, 10s}`",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_conversion_names_what_it_was_called_with() {
+        let failed = |extra: &str| FailedConversion {
+            pid: Pid {
+                node: Atom::new("a@b"),
+                id: 17,
+                serial: 0,
+                creation: 1,
+            },
+            module: Atom::new("bank"),
+            vsn: "1".to_owned(),
+            extra: extra.to_owned(),
+            reason: "error:boom".to_owned(),
+            failed: 1,
+            running: false,
+            current_function: None,
+            stack: None,
+            blocked_by: None,
+        };
+        let by_callback = conversion_failed(&failed("{convert,twice}"));
+        assert_eq!(by_callback.title, "code_change of bank failed in <0.17.0>");
+        let note = "old vsn 1, extra {convert,twice}".to_owned();
+        assert!(by_callback.notes.contains(&note), "{by_callback:?}");
+        let by_plan = conversion_failed(&failed(""));
+        assert!(by_plan.title.contains("by a function of the plan"));
+        assert!(
+            by_plan.notes.contains(&"old vsn 1".to_owned()),
+            "{by_plan:?}"
+        );
+        assert!(!format!("{by_plan:?}").contains("code_change"));
+    }
 }

@@ -9,16 +9,22 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::workspace::PlanDocument;
-use crate::diag::{Diagnostic, Label, Result, Span};
+use crate::diag::{Diagnostic, Label, Result, SourceMap, Span};
 use crate::engine::{Engine, Settings, Upgrade};
+use crate::facts::change::Changed;
 use crate::name::{Module, NodeName};
 use crate::node::Session;
 use crate::plan::load::identity;
 use crate::repl::session::why_here;
 use crate::rules::Origin;
+use crate::syntax::parse_plan;
+use crate::syntax::token::{Sort, tokens};
 
 /// So many nodes of a target are looked at.
 const NODES: usize = 8;
+
+/// Statements that call modules, and do not say how they are upgraded.
+const CALLS: [&str; 7] = ["plan", "code", "require", "verify", "before", "after", "on"];
 
 /// So many callers are named.
 const CALLERS: usize = 12;
@@ -92,6 +98,7 @@ pub(super) fn query(question: FactsQuery) -> Option<NodeFindings> {
     findings
         .sessions
         .retain(|_, session| session.is_lost().is_none());
+    let statements = Statements::of(&opened.sources);
     let nodes = match engine.nodes(Some(&question.target)) {
         Ok(nodes) => nodes,
         Err(diagnostic) => {
@@ -107,9 +114,16 @@ pub(super) fn query(question: FactsQuery) -> Option<NodeFindings> {
                     findings.node = Some(node.clone());
                     findings.know(&upgrade);
                 }
-                findings.add_all(upgrade.diagnostics, several.then_some(&node));
+                let mut diagnostics = upgrade.diagnostics;
+                for diagnostic in &mut diagnostics {
+                    statements.place(diagnostic, &upgrade.changes.modules);
+                }
+                findings.add_all(diagnostics, several.then_some(&node));
             }
-            Err(diagnostic) => findings.add_all(vec![*diagnostic], several.then_some(&node)),
+            Err(mut diagnostic) => {
+                statements.place(&mut diagnostic, &BTreeMap::new());
+                findings.add_all(vec![*diagnostic], several.then_some(&node));
+            }
         }
     }
     Some(findings)
@@ -126,6 +140,74 @@ fn on_node(engine: &Engine, node: &NodeName, findings: &mut NodeFindings) -> Res
         }
     };
     connection.prepare()
+}
+
+/// Where a plan names modules and its nodes: the places of what a node says without a place in the plan.
+#[derive(Debug, Default)]
+struct Statements {
+    /// The names in the plan's statements, with their places.
+    names: BTreeMap<String, Span>,
+    /// The statement that names the nodes, or the first one.
+    nodes: Option<Span>,
+}
+
+impl Statements {
+    fn of(sources: &SourceMap) -> Self {
+        let mut found = Self::default();
+        for source in sources.sources() {
+            let statements = parse_plan(&source.text, source.base).statements;
+            let mut first = None;
+            for statement in &statements {
+                let (from, to) = (
+                    statement.span.start.saturating_sub(source.base),
+                    statement.span.end.saturating_sub(source.base),
+                );
+                let text = source.text.get(from..to).unwrap_or_default();
+                let word = text.split(|c: char| !c.is_alphanumeric()).next();
+                let is_rule = !CALLS.contains(&word.unwrap_or_default());
+                for token in tokens(text) {
+                    let word = &text[token.range.clone()];
+                    let name = Module::typed(word).to_string();
+                    let base = statement.span.start;
+                    let span = Span::new(base + token.range.start, base + token.range.end);
+                    if is_rule && matches!(token.sort, Sort::Word | Sort::Alias | Sort::QuotedAtom)
+                    {
+                        found.names.entry(name).or_insert(span);
+                    }
+                }
+                // Its first word is enough: a target may be long.
+                let word = text.find(|c: char| c.is_whitespace()).unwrap_or(text.len());
+                let head = Span::new(statement.span.start, statement.span.start + word);
+                first = first.or(Some(head));
+                if text.starts_with("target ") && found.nodes.is_none() {
+                    found.nodes = Some(head);
+                }
+            }
+            // The plan itself, before what it includes.
+            found.nodes = found.nodes.or(first);
+        }
+        found
+    }
+
+    /// Gives a diagnostic without a place that of the module it is about, as far as the plan names it, or that of the
+    /// nodes: at the beginning of the file it would be at a statement that it has nothing to do with.
+    fn place(&self, diagnostic: &mut Diagnostic, modules: &BTreeMap<Module, Changed>) {
+        if !diagnostic.labels.is_empty() {
+            return;
+        }
+        let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '@' | '.');
+        let words = diagnostic.title.split(|c| !is_name(c));
+        let words = words.map(|word| word.trim_end_matches('.'));
+        let about = words
+            .filter(|word| modules.contains_key(&Module::typed(word)))
+            .find_map(|word| self.names.get(&Module::typed(word).to_string()));
+        if let Some(span) = about.copied().or(self.nodes) {
+            diagnostic.labels.push(Label {
+                span,
+                text: String::new(),
+            });
+        }
+    }
 }
 
 impl NodeFindings {

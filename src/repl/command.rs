@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::diag::suggest::suggest;
 use crate::name::{App, Module, NodeName};
+use crate::term::Notation;
 
 /// What `:script` shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +90,8 @@ pub enum ReplCommand {
     },
     /// `:params`
     Params,
+    /// `:syntax [erlang | elixir | node]`
+    Syntax(SyntaxChoice),
     /// `:load F`
     Load(PathBuf),
     /// `:write [F]`
@@ -105,6 +108,17 @@ pub enum ReplCommand {
     Clear,
     /// `:quit`
     Quit,
+}
+
+/// What `:syntax` is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyntaxChoice {
+    /// Says how values are printed.
+    Show,
+    /// They are printed as the node's language does.
+    Node,
+    /// They are printed so.
+    Fixed(Notation),
 }
 
 /// What a command is about; the groups of `:help`.
@@ -240,6 +254,7 @@ pub const WORDS: &[Word] = &[
     word("verify", &["v"], "[NAME]", "asks the checks after the upgrade now", Checks, Nothing),
     word("watch", &[], "[2s] EXPR", "repeats an expression until Ctrl-C", Checks, Expression),
     word("time", &["t"], "EXPR", "evaluates once and prints how long it took", Checks, Expression),
+    word("syntax", &[], "[erlang | elixir | node]", "how values are printed; `node`: as its language does", Session, OneOf(&["erlang", "elixir", "node"])),
     word("more", &["m"], "", "the rest of what was cut", Session, Nothing),
     word("load", &["l"], "F", "reads another plan", Session, File),
     word("run", &[], "", "leaves to the preview and the question of `updo run`", Session, Nothing),
@@ -259,6 +274,28 @@ pub fn find(text: &str) -> Option<&'static Word> {
             _ => None,
         }
     })
+}
+
+/// The command that a line without a colon means: `help`, `help TOPIC`, `?`, `quit`, `exit`, and `q()` as in Erlang's
+/// shell. As a value, the atoms are written in quotes.
+pub fn bare(line: &str) -> Option<String> {
+    let line = line.trim().trim_end_matches('.').trim_end();
+    let (word, call) = match line.strip_suffix("()") {
+        Some(word) => (word, true),
+        None => (line, false),
+    };
+    match (word, call) {
+        ("help" | "h" | "quit" | "q" | "exit", true) => Some(format!(":{word}")),
+        ("help" | "quit" | "exit" | "?", false) => Some(format!(":{word}")),
+        _ => {
+            let topic = line.strip_prefix("help ")?.trim();
+            let one = !topic.is_empty()
+                && topic
+                    .chars()
+                    .all(|c| c.is_alphanumeric() || "_:?".contains(c));
+            one.then(|| format!(":help {topic}"))
+        }
+    }
 }
 
 /// Reads a line that begins with a colon.
@@ -309,6 +346,10 @@ fn read(word: &Word, rest: &str) -> Option<ReplCommand> {
         ("script", []) => ReplCommand::Script(ScriptView::Usual),
         ("script", ["low"]) => ReplCommand::Script(ScriptView::Low),
         ("script", ["full"]) => ReplCommand::Script(ScriptView::Full),
+        ("syntax", []) => ReplCommand::Syntax(SyntaxChoice::Show),
+        ("syntax", ["node"]) => ReplCommand::Syntax(SyntaxChoice::Node),
+        ("syntax", ["erlang"]) => ReplCommand::Syntax(SyntaxChoice::Fixed(Notation::Erlang)),
+        ("syntax", ["elixir"]) => ReplCommand::Syntax(SyntaxChoice::Fixed(Notation::Elixir)),
         ("graph", []) => ReplCommand::Graph(None),
         ("graph", [one]) => ReplCommand::Graph(Some(module(one))),
         ("why", [one]) => ReplCommand::Why(module(one), None),
@@ -430,6 +471,37 @@ mod tests {
     }
 
     #[test]
+    fn some_commands_need_no_colon() {
+        for (typed, meant) in [
+            ("help", ":help"),
+            ("help.", ":help"),
+            ("help()", ":help"),
+            ("?", ":?"),
+            (" quit ", ":quit"),
+            ("exit", ":exit"),
+            ("q().", ":q"),
+            ("help order", ":help order"),
+            ("help :order", ":help :order"),
+            ("help E303", ":help E303"),
+        ] {
+            assert_eq!(bare(typed).as_deref(), Some(meant), "{typed}");
+            assert!(parse(meant).is_ok());
+        }
+        for typed in [
+            "'help'",
+            "{help}",
+            "help, 1",
+            "help = X",
+            "quit(1)",
+            "q",
+            "help depends on quit",
+            "exit:f()",
+        ] {
+            assert_eq!(bare(typed), None, "{typed}");
+        }
+    }
+
+    #[test]
     fn mistakes_come_with_a_correction() {
         assert_eq!(
             parse(":ordr"),
@@ -459,6 +531,7 @@ mod tests {
                 "Name = V" => "Name = 1",
                 "[2s] EXPR" => "2s 1 + 1",
                 "[low|full]" => "low",
+                "[erlang | elixir | node]" => "elixir",
                 _ => "x",
             };
             for name in word.short.iter().chain([&word.name]) {

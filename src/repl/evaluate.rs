@@ -20,7 +20,7 @@ use crate::rules::node_view::{LogLine, NoFacts};
 use crate::syntax::ast::Expr;
 use crate::syntax::token::{Sort, tokens};
 use crate::syntax::{Input, parse_input};
-use crate::term::{Atom, MAX_PRINTED, Term, pretty_within};
+use crate::term::{Atom, MAX_PRINTED, Notation, Term};
 
 /// The variable that holds the last value.
 const IT: &str = "It";
@@ -320,7 +320,8 @@ impl ReplSession {
         }
         let style = self.manner.style;
         let width = self.screen.1.min(WIDTH);
-        let (value, _) = pretty_within(&valued.value, width, MAX_PRINTED);
+        let notation = self.notation();
+        let (value, _) = notation.within(&valued.value, width, MAX_PRINTED);
         out += &value;
         if !detailed {
             return out;
@@ -328,7 +329,7 @@ impl ReplSession {
         let mut notes: Vec<String> = valued
             .fresh
             .iter()
-            .map(|(name, value)| format!("{name} = {}", brief(value, 40, style.unicode)))
+            .map(|(name, value)| format!("{name} = {}", brief(value, notation, 40, style.unicode)))
             .collect();
         if valued.took >= Duration::from_millis(1) {
             notes.push(style::time(valued.took));
@@ -372,10 +373,10 @@ impl ReplSession {
                 Some(Reply::Text("ok".to_owned()))
             }
             ["b", "(", ")"] if !is_plans("b", 0) => {
-                let shown = self.bindings();
+                let (shown, notation) = (self.bindings(), self.notation());
                 let lines = shown
                     .iter()
-                    .map(|(name, value)| format!("{name} = {}", brief(value, 200, true)));
+                    .map(|(name, value)| format!("{name} = {}", brief(value, notation, 200, true)));
                 Some(Reply::Text(lines.collect::<Vec<_>>().join("\n")))
             }
             _ => None,
@@ -384,9 +385,9 @@ impl ReplSession {
 }
 
 /// A value on one line, cut.
-fn brief(value: &Term, most: usize, unicode: bool) -> String {
+fn brief(value: &Term, notation: Notation, most: usize, unicode: bool) -> String {
     // Blanks may be many: what is left of them is cut once more.
-    let (text, _) = pretty_within(value, 10_000, most.saturating_mul(8).max(4_096));
+    let (text, _) = notation.within(value, 10_000, most.saturating_mul(8).max(4_096));
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(most) {
         None => line,

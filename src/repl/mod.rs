@@ -14,6 +14,7 @@ mod files;
 mod help;
 mod highlight;
 mod node_commands;
+pub mod notation;
 pub mod read_only;
 pub mod session;
 mod show;

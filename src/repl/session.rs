@@ -4,15 +4,16 @@
 //! session has, and how that moved the order is shown at once: that is how people find the right override.
 //! Nothing on the node is changed but by the calls that an expression makes.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use super::command::{self, ReplCommand, ScriptView};
+use super::command::{self, ReplCommand, ScriptView, SyntaxChoice};
 use super::files::PlanFile;
 use super::view_diff::Views;
-use super::{help, show};
+use super::{help, notation, show};
 use crate::diag::render::{Style, render};
 use crate::diag::{Code, Diagnostic, Severity, SourceMap};
 use crate::engine::{Engine, Upgrade};
@@ -21,8 +22,8 @@ use crate::graph::draw::{Format, draw};
 use crate::name::Module;
 use crate::node::Session as Node;
 use crate::report::preview;
-use crate::syntax::{Input, InputError, parse_input};
-use crate::term::Term;
+use crate::syntax::{Input, InputError, is_percent_map, parse_input};
+use crate::term::{Notation, Term};
 
 pub use super::show::{why_before, why_here};
 
@@ -90,6 +91,8 @@ pub struct SessionOptions {
     pub interactive: bool,
     /// Only functions that change nothing may be called.
     pub read_only: bool,
+    /// The notation of values; `None` for that of the node.
+    pub notation: Option<Notation>,
     /// Set by whoever presses Ctrl-C; taken back by the call that it ends.
     pub interrupt: Arc<AtomicBool>,
 }
@@ -103,6 +106,8 @@ pub(super) struct History {
 /// A session on a node, with a plan or without.
 pub struct ReplSession {
     pub(super) node: Node,
+    /// The notation of the node's language, once asked for.
+    pub(super) of_node: OnceCell<Notation>,
     /// The plan with the session's statements in it.
     pub(super) engine: Engine,
     pub(super) file: Option<PlanFile>,
@@ -149,6 +154,7 @@ impl ReplSession {
     fn with(engine: Engine, node: Node, file: Option<PlanFile>, manner: SessionOptions) -> Self {
         Self {
             node,
+            of_node: OnceCell::new(),
             engine,
             file,
             upgrade: None,
@@ -237,11 +243,13 @@ impl ReplSession {
     /// One line (or several that belong together).
     pub fn line(&mut self, text: &str) -> Reply {
         let trimmed = text.trim();
-        if trimmed.is_empty() || trimmed.starts_with('%') && !trimmed.contains('\n') {
+        let comment = trimmed.starts_with('%') && !trimmed.contains('\n');
+        if trimmed.is_empty() || comment && !is_percent_map(trimmed) {
             return Reply::Text(String::new());
         }
-        let reply = if trimmed.starts_with(':') {
-            match command::parse(trimmed) {
+        let bare = command::bare(trimmed).filter(|_| !self.is_plans_function(trimmed));
+        let reply = if bare.is_some() || trimmed.starts_with(':') {
+            match command::parse(bare.as_deref().unwrap_or(trimmed)) {
                 Ok(command) => self.command(command),
                 Err(sentence) => Reply::Error(ReplError::usage(sentence)),
             }
@@ -252,6 +260,36 @@ impl ReplSession {
             Reply::Text(text) => Reply::Text(self.page(text)),
             other => other,
         }
+    }
+
+    /// How values are printed.
+    pub(super) fn notation(&self) -> Notation {
+        let of_node = || *self.of_node.get_or_init(|| notation::of(&self.node));
+        self.manner.notation.unwrap_or_else(of_node)
+    }
+
+    /// `:syntax`
+    fn syntax(&mut self, wanted: SyntaxChoice) -> String {
+        match wanted {
+            SyntaxChoice::Show => {}
+            SyntaxChoice::Node => self.manner.notation = None,
+            SyntaxChoice::Fixed(notation) => self.manner.notation = Some(notation),
+        }
+        let name = match self.notation() {
+            Notation::Erlang => "erlang",
+            Notation::Elixir => "elixir",
+        };
+        match self.manner.notation {
+            Some(_) => format!("values are printed as {name}"),
+            None => format!("values are printed as {name}, the language of the node"),
+        }
+    }
+
+    /// Whether `q()` and the like are functions of the plan, which take precedence over the command.
+    fn is_plans_function(&self, text: &str) -> bool {
+        let name = text.trim_end_matches('.').strip_suffix("()");
+        let functions = &self.engine.plan.functions;
+        name.is_some_and(|name| functions.contains_key(&(name.to_owned(), 0)))
     }
 
     fn input(&mut self, text: &str) -> Reply {
@@ -375,6 +413,7 @@ impl ReplSession {
             ReplCommand::Undo => self.undo(),
             ReplCommand::Set { name, value } => self.set(&name, &value),
             ReplCommand::Params => Ok(self.params()),
+            ReplCommand::Syntax(wanted) => Ok(self.syntax(wanted)),
             ReplCommand::Load(path) => self.load(&path),
             ReplCommand::Write(path) => self.write(path.as_deref()),
             ReplCommand::Check => self.check(),

@@ -8,6 +8,7 @@ use crate::diag::{Code, SourceMap};
 use crate::engine::Upgrade;
 use crate::facts::compare::diff::ModuleDiff;
 use crate::graph::Edge;
+use crate::graph::explain::Link;
 use crate::name::Module;
 use crate::report::diff;
 use crate::rules::conversions::{Converted, converted};
@@ -267,7 +268,7 @@ pub fn why_here(upgrade: &Upgrade, module: &Module) -> String {
     out
 }
 
-/// Why one module comes before another: the chain of evidence, or that nothing forces it.
+/// Why one module comes before another: the chain of evidence, that of the opposite, or that there is neither.
 pub fn why_before(upgrade: &Upgrade, first: &Module, then: &Module) -> String {
     let order = upgrade.rules.graph.order_flat();
     let at = |module: &Module| {
@@ -282,16 +283,30 @@ pub fn why_before(upgrade: &Upgrade, first: &Module, then: &Module) -> String {
         order.len(),
         at(then)
     );
-    match upgrade.rules.graph.why_before(first, then) {
-        Some(links) => {
-            for link in links {
-                let _ = writeln!(out, "    {link}");
-            }
+    let graph = &upgrade.rules.graph;
+    let list = |out: &mut String, links: &[Link<'_>]| {
+        for link in links {
+            let _ = writeln!(out, "    {link}");
         }
-        None => {
+    };
+    match (graph.why_before(first, then), graph.why_before(then, first)) {
+        (Some(links), Some(back)) => {
+            list(&mut out, &links);
             let _ = writeln!(
                 out,
-                "    nothing makes {then} wait for {first}; their order is by name"
+                "and the other way round, {then} before {first}: a cycle"
+            );
+            list(&mut out, &back);
+        }
+        (Some(links), None) => list(&mut out, &links),
+        (None, Some(back)) => {
+            let _ = writeln!(out, "it is the other way round: {then} is before {first}");
+            list(&mut out, &back);
+        }
+        (None, None) => {
+            let _ = writeln!(
+                out,
+                "    neither depends on the other, not even through other modules: their order is by name",
             );
         }
     }

@@ -368,6 +368,7 @@ impl ReplSession {
                 text,
             }
         })?;
+        self.of_node = std::cell::OnceCell::new();
         self.upgrade = None;
         self.views.clear();
         let mut out = format!("connected to {}", self.node.node().as_str());

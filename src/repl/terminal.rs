@@ -23,6 +23,7 @@ use rustyline::history::FileHistory;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{ColorMode, CompletionType, Config, Context, Editor, Helper};
 
+use super::command;
 use super::completion_data::Knowledge;
 use super::evaluate::rest;
 use super::highlight::coloured;
@@ -233,7 +234,8 @@ fn given_up(text: &str) -> bool {
 /// Whether Enter ends the input. It does not exactly when something is missing at its end.
 fn is_complete(text: &str) -> bool {
     let trimmed = text.trim();
-    if trimmed.is_empty() || trimmed.starts_with(':') || trimmed.starts_with('%') {
+    let command = trimmed.starts_with(':') || command::bare(trimmed).is_some();
+    if trimmed.is_empty() || command || trimmed.starts_with('%') {
         return true;
     }
     !matches!(parse_input(text, 0), Err(InputError::Incomplete))

@@ -8,6 +8,7 @@ pub mod html;
 pub mod json;
 pub mod junit;
 pub mod log;
+pub mod man_text;
 pub mod preview;
 pub mod progress;
 pub mod rehearsal;

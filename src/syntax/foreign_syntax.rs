@@ -3,6 +3,8 @@
 //! The first two functions take a statement that does not parse and recognise the habit at the place of the
 //! failure; they never run on a plan that is fine. The rest are refusals the tree builder asks for.
 
+mod translate;
+
 use super::ast::{Expr, ExprKind, Spanned};
 use super::error::{Site, list};
 use super::lex::TokenKind;
@@ -15,6 +17,8 @@ const RESERVED: &[&str] = &[
     "catch", "cond", "div", "end", "fun", "if", "let", "not", "of", "or", "orelse", "receive",
     "rem", "try", "when", "xor",
 ];
+
+pub(super) use translate::is_percent_map;
 
 /// Whether a word is reserved in Erlang.
 pub(super) fn is_reserved(word: &str) -> bool {
@@ -80,20 +84,115 @@ pub(super) fn elixir(site: &Site<'_>) -> Option<Diagnostic> {
 /// `%{…}`: to the lexer a comment.
 fn percent_map(site: &Site<'_>) -> Option<Diagnostic> {
     let from = site.token(0)?.start;
-    let to = site.token(site.bad).map_or(site.text.len(), |t| t.start);
-    let (start, _) = *site
+    // What it hides on its line may be a bracket that is missed before.
+    let to = site.token(site.bad).map_or(site.text.len(), |t| {
+        let line = site.text[t.start..].find('\n');
+        line.map_or(site.text.len(), |length| t.start + length)
+    });
+    let inside = site
         .comments
         .iter()
         .rev()
         .skip_while(|c| c.0 > to)
-        .take_while(|c| c.0 >= from)
-        .find(|c| site.text[c.0..].starts_with("%{"))?;
-    let span = Span::new(site.base + start, site.base + start + 2);
+        .take_while(|c| c.0 >= from);
+    percent_comment(site.text, inside.map(|c| c.0), site.base)
+}
+
+/// The first of the comments that is a map or a struct of Elixir.
+pub(super) fn percent_comment(
+    text: &str,
+    mut starts: impl Iterator<Item = usize>,
+    base: usize,
+) -> Option<Diagnostic> {
+    let start = starts.find(|start| is_percent_map(&text[*start..]))?;
+    let (head, _) = text[start..].split_once('{')?;
+    let span = Span::new(base + start, base + start + head.len() + 1);
+    let what = if head == "%" { "map" } else { "struct" };
+    let help = match translate::from(text, start) {
+        Some(erlang) => format!("write `{erlang}`"),
+        None if head == "%" => "write `#{key => value}`".to_owned(),
+        None => {
+            let module = translate::module(head.trim_start_matches('%'));
+            format!("write `#{{'__struct__' => {module}, key => value}}`")
+        }
+    };
     elixir_at(
         span,
-        "`%{` starts a comment, not a map",
+        &format!("`{head}{{` starts a comment, not a {what}"),
         "everything from here to the end of the line is ignored",
-        "write `#{key => value}`".into(),
+        help,
+    )
+}
+
+/// The Erlang for the Elixir that begins at a token, or another help.
+fn translated(site: &Site<'_>, index: usize, otherwise: impl FnOnce() -> String) -> String {
+    let erlang = site
+        .token(index)
+        .and_then(|token| translate::from(site.text, token.start));
+    match erlang {
+        Some(erlang) => format!("write `{erlang}`"),
+        None => otherwise(),
+    }
+}
+
+/// Where the operand begins that ends before a token: behind a comma, an arrow, a match or an open bracket.
+fn operand(site: &Site<'_>, index: usize) -> usize {
+    let mut depth = 0_usize;
+    for at in (0..index).rev() {
+        match (site.kind(at), site.word(at)) {
+            (Some(TokenKind::Close), _) => depth += 1,
+            (Some(TokenKind::Open), _) if depth == 0 => return at + 1,
+            (Some(TokenKind::Open), _) => depth -= 1,
+            (Some(TokenKind::Dot), _) if depth == 0 => return at + 1,
+            (_, "," | ";" | "->" | "=" | "=>" | "when" | "of") if depth == 0 => return at + 1,
+            _ => {}
+        }
+    }
+    0
+}
+
+/// The innermost bracket that is open before a token.
+fn opener(site: &Site<'_>, index: usize) -> Option<usize> {
+    let mut depth = 0_usize;
+    (0..index).rev().find(|at| match site.kind(*at) {
+        Some(TokenKind::Close) => {
+            depth += 1;
+            false
+        }
+        Some(TokenKind::Open) if depth == 0 => true,
+        Some(TokenKind::Open) => {
+            depth -= 1;
+            false
+        }
+        _ => false,
+    })
+}
+
+/// `ready?(…)` and `load!(…)`: the sign belongs to the name.
+fn marked_name(site: &Site<'_>, index: usize) -> Option<Diagnostic> {
+    let name = index.checked_sub(1)?;
+    let is_name = site.kind(name) == Some(TokenKind::Word)
+        && site.is_adjacent(index)
+        && site.is_adjacent(index + 1)
+        && matches!(site.word(index + 1), "(" | "/");
+    if !is_name {
+        return None;
+    }
+    // `m:ready?(…)`, `Shop.Cart.ready?(…)`, `fun m:ready?/1`.
+    let mut first = name;
+    if name >= 2 && matches!(site.word(name - 1), ":" | ".") && site.is_adjacent(name) {
+        first = name - 2;
+    }
+    if first > 0 && site.word(first - 1) == "fun" {
+        first -= 1;
+    }
+    let (word, sign) = (site.word(name), site.word(index));
+    let quoted = format!("'{word}{sign}'");
+    elixir_at(
+        site.span(name, index),
+        &format!("a name with `{sign}` is written in quotes"),
+        "a name of Elixir",
+        translated(site, first, || format!("write `{quoted}`")),
     )
 }
 
@@ -117,18 +216,17 @@ fn elixir_token(site: &Site<'_>, index: usize, back: usize) -> Option<Diagnostic
     let prev = index.checked_sub(1);
     let prev_kind = prev.and_then(|i| site.kind(i));
     match word {
-        ":" if !site.is_adjacent(index) && site.is_adjacent(index + 1) => elixir_at(
-            two,
-            "an atom is written without a colon",
-            "an atom of Elixir",
-            format!("write `{next}`"),
-        ),
-        ":" if prev_kind == Some(TokenKind::Op) || prev_kind == Some(TokenKind::Open) => elixir_at(
-            two,
-            "an atom is written without a colon",
-            "an atom of Elixir",
-            format!("write `{next}`"),
-        ),
+        "?" | "!" => marked_name(site, index),
+        ":" if !site.is_adjacent(index) && site.is_adjacent(index + 1)
+            || matches!(prev_kind, Some(TokenKind::Op | TokenKind::Open)) =>
+        {
+            elixir_at(
+                two,
+                "an atom is written without a colon",
+                "an atom of Elixir",
+                translated(site, index, || format!("write `{next}`")),
+            )
+        }
         ":" if prev_kind == Some(TokenKind::Word)
             && site.is_adjacent(index)
             && !site.is_adjacent(index + 1)
@@ -136,23 +234,35 @@ fn elixir_token(site: &Site<'_>, index: usize, back: usize) -> Option<Diagnostic
         {
             let key = site.word(index - 1);
             let span = site.span(index - 1, index);
+            let open = opener(site, index);
+            let help = match open.map(|open| site.word(open)) {
+                Some("[") => format!("write `{{{key}, …}}`"),
+                Some("(") => format!("write `[{{{key}, …}}]`"),
+                _ => format!("write `{key} => …`"),
+            };
+            // Between parentheses it is an argument: the line would be that of the whole call.
+            let whole = open.filter(|open| matches!(site.word(*open), "[" | "#{"));
             elixir_at(
                 span,
                 "keyword lists are Elixir's",
                 "a key of Elixir",
-                format!("write `{key} => …`"),
+                translated(site, whole.unwrap_or(usize::MAX), || help),
             )
         }
         "." if matches!(prev_kind, Some(TokenKind::Alias | TokenKind::Var))
             && site.is_adjacent(index + 1) =>
         {
-            let module = site.word(index - 1);
-            let module = if prev_kind == Some(TokenKind::Var) {
-                format!("Elixir.{module}")
-            } else {
-                module.into()
+            let module = translate::module(site.word(index - 1));
+            let mark = match site.word(index + 2) {
+                mark @ ("?" | "!") if site.is_adjacent(index + 2) => mark,
+                _ => "",
             };
-            let help = format!("write `{module}:{next}`");
+            let function = Atom::new(format!("{next}{mark}"));
+            let first = match index.checked_sub(2).map(|before| site.word(before)) {
+                Some("&") => index - 2,
+                _ => index - 1,
+            };
+            let help = translated(site, first, || format!("write `{module}:{function}`"));
             elixir_at(
                 site.span(index - 1, index + 1),
                 "a remote call is written with a colon",
@@ -164,11 +274,32 @@ fn elixir_token(site: &Site<'_>, index: usize, back: usize) -> Option<Diagnostic
             span,
             "`&` does not make functions here",
             "a capture of Elixir",
-            "write `fun m:f/1`".into(),
+            translated(site, index, || {
+                "write `fun m:f/1`, the name of a function of a module".into()
+            }),
+        ),
+        "fun" if site.kind(index + 1) == Some(TokenKind::Var) && site.word(index + 2) == ":" => {
+            elixir_at(
+                site.span(index + 1, index + 1),
+                &format!("`{next}` is a variable here, not a module"),
+                "a module of Elixir",
+                translated(site, index, || format!("write `fun Elixir.{next}:f/1`")),
+            )
+        }
+        _ if site.kind(index) == Some(TokenKind::Sigil) && word.starts_with("~c") => elixir_at(
+            span,
+            "a list of characters is written without `~c`",
+            "a sigil of Elixir",
+            translated(site, index, || "write `\"…\"`".into()),
         ),
         "&&" => instead("andalso"),
         "||" if back == 0 => instead("orelse"),
-        "|>" => instead("f(X)"),
+        "|>" => elixir_at(
+            span,
+            "`|>` is an operator of Elixir",
+            "not an operator of Erlang",
+            translated(site, operand(site, index), || "write `f(X)`".into()),
+        ),
         "<>" => instead("++` for strings, `<<A/binary, B/binary>>` for binaries; to compare, `/="),
         "!=" => instead("/="),
         "===" => instead("=:="),
@@ -177,7 +308,12 @@ fn elixir_token(site: &Site<'_>, index: usize, back: usize) -> Option<Diagnostic
             span,
             "`do` blocks are Elixir's",
             "a block of Elixir",
-            "write `-> …` and end with a dot".into(),
+            match block(site, index) {
+                Some("case") => "write `case Value of Pattern -> …; Pattern -> … end`",
+                Some("if") => "write `case Condition of true -> …; false -> … end`",
+                _ => "write `-> …` and end with a dot",
+            }
+            .into(),
         ),
         "fn" if back > 0 && site.kind(index) == Some(TokenKind::Word) => erlang_at(
             span,
@@ -187,6 +323,13 @@ fn elixir_token(site: &Site<'_>, index: usize, back: usize) -> Option<Diagnostic
         ),
         _ => None,
     }
+}
+
+/// The word that began the block of a `do`.
+fn block<'a>(site: &Site<'a>, index: usize) -> Option<&'a str> {
+    let before = (0..index).rev().map(|at| site.word(at));
+    let mut words = before.filter(|word| matches!(*word, "case" | "if" | "end" | "do"));
+    words.next().filter(|word| matches!(*word, "case" | "if"))
 }
 
 /// Erlang that plans leave out.

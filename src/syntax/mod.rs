@@ -24,5 +24,6 @@ pub mod token;
 pub mod walk;
 
 pub use parse::{
-    Input, InputError, Parsed, parse_body, parse_expression, parse_input, parse_plan, parse_term,
+    Input, InputError, Parsed, is_percent_map, parse_body, parse_expression, parse_input,
+    parse_plan, parse_term,
 };

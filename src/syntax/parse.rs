@@ -7,6 +7,7 @@
 use super::ast::{Expr, Statement};
 use super::error::{self, Site};
 use super::expr::{Builder, inner};
+use super::foreign_syntax;
 use super::grammar::{self, Rule};
 use super::lex::{self, Lexed, TokenKind};
 use super::recover::{self, Reader};
@@ -82,6 +83,11 @@ pub fn parse_input(text: &str, base: usize) -> std::result::Result<Input, InputE
         Err(Stop::AtEnd(_)) => Err(InputError::Incomplete),
         Err(Stop::Wrong(diagnostic)) => Err(InputError::Wrong(diagnostic)),
     }
+}
+
+/// Whether a line of the REPL begins like a map or a struct of Elixir, and is no comment.
+pub fn is_percent_map(text: &str) -> bool {
+    foreign_syntax::is_percent_map(text)
 }
 
 /// Reads expressions joined by comma, with or without the dot; a statement is not one.
@@ -161,8 +167,14 @@ fn entry(text: &str, lexed: &Lexed, rule: Rule, base: usize) -> std::result::Res
     {
         return Err(Stop::Wrong(Box::new(error::lexical(text, *problem, base))));
     }
+    // What follows is ignored, so that more would be waited for in vain.
+    let elixir = || {
+        let starts = lexed.comments.iter().map(|comment| comment.0);
+        let diagnostic = foreign_syntax::percent_comment(text, starts, base)?;
+        Some(Stop::Wrong(Box::new(diagnostic)))
+    };
     if lexed.tokens.is_empty() {
-        return Err(Stop::AtEnd(nothing(base)));
+        return Err(elixir().unwrap_or_else(|| Stop::AtEnd(nothing(base))));
     }
     if let (_, Some(deep)) = recover::nesting(text, &lexed.tokens) {
         let token = lexed.tokens[deep];
@@ -185,7 +197,7 @@ fn entry(text: &str, lexed: &Lexed, rule: Rule, base: usize) -> std::result::Res
             };
             let diagnostic = Box::new(error::explain(&site));
             Err(if bad == lexed.tokens.len() {
-                Stop::AtEnd(diagnostic)
+                elixir().unwrap_or(Stop::AtEnd(diagnostic))
             } else {
                 Stop::Wrong(diagnostic)
             })

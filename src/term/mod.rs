@@ -19,7 +19,8 @@ use std::sync::Arc;
 pub use num_bigint::BigInt;
 pub use order::compare_loose;
 pub use print::{
-    CUT, MAX_PRINTED, line_within, pretty, pretty_from, pretty_within, write, write_to,
+    CUT, MAX_PRINTED, Notation, elixir, line_within, pretty, pretty_from, pretty_within, write,
+    write_to,
 };
 
 /// An atom: its text, at most 255 characters.

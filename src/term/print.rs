@@ -12,7 +12,10 @@
 //! Recurses as deep as the term is. Nothing is collected on the way: what a value takes while it is printed is the text
 //! that has been made, and [`pretty_within`] and [`line_within`] stop making it where their limit is.
 
+pub mod elixir;
+mod elixir_text;
 mod layout;
+mod notation;
 mod sink;
 mod text;
 
@@ -21,6 +24,7 @@ use std::fmt::{self, Write};
 use super::{Atom, Fun, Record, Term};
 
 pub use layout::{pretty, pretty_from, pretty_within};
+pub use notation::Notation;
 
 use sink::{Limited, Sink, Whole};
 

@@ -1,7 +1,7 @@
 //! `updo eval`: one expression; its value as a term on standard output, and nothing else.
 
-use crate::support::TestNode;
 use crate::support::desk::Desk;
+use crate::support::{Options, TestNode};
 
 #[test]
 fn values_and_errors() {
@@ -150,4 +150,204 @@ fn a_value_that_cannot_leave_the_node_is_refused() {
         let text = format!("R = {ordinary}, is_integer(erlang:phash2(R))");
         desk.eval(&node, &text).run().exits(0).prints(&["true"]);
     }
+}
+
+#[test]
+fn values_of_an_elixir_node_are_written_as_elixir_does() {
+    let node = Options {
+        elixir: true,
+        ..Options::default()
+    }
+    .start();
+    let desk = Desk::new();
+    let cart = "#{'__struct__' => Shop.Cart, id => 1, items => [{apple, 2}], note => nil, by => <<\"text\">>}";
+    let theirs = "%Shop.Cart{by: \"text\", id: 1, items: [apple: 2], note: nil}\n";
+    let printed = |flags: &[&str], env: &[(&str, &str)], expression: &str| {
+        let args = [&["eval", node.name(), expression], flags].concat();
+        let mut run = desk.on(&node, &args);
+        for (name, value) in env {
+            run = run.env(name, value);
+        }
+        run.run().exits(0).stdout
+    };
+    assert_eq!(printed(&[], &[], cart), theirs);
+    assert_eq!(printed(&[], &[], "\"abc\""), "~c\"abc\"\n");
+    assert_eq!(
+        printed(&[], &[], "Elixir.Version:'parse!'(<<\"1.2.3\">>)"),
+        "%Version{build: nil, major: 1, minor: 2, patch: 3, pre: []}\n"
+    );
+    let erlang = printed(&["--syntax", "erlang"], &[], cart);
+    assert!(
+        erlang.contains("'__struct__' => 'Elixir.Shop.Cart'"),
+        "{erlang}"
+    );
+    assert_eq!(printed(&[], &[("UPDO_SYNTAX", "erlang")], cart), erlang);
+    // The flag takes precedence, and a node of Erlang has Erlang's.
+    assert_eq!(
+        printed(&["--syntax", "elixir"], &[("UPDO_SYNTAX", "erlang")], cart),
+        theirs
+    );
+    let plain = TestNode::shared();
+    let there = |flags: &[&str]| {
+        let args = [&["eval", plain.name(), cart], flags].concat();
+        desk.on(&plain, &args).run().exits(0).stdout
+    };
+    assert_eq!(there(&[]), erlang);
+    assert_eq!(there(&["--syntax", "elixir"]), theirs);
+    // The REPL: by the node, or as the session says.
+    let input = ":syntax\nX = {nil, <<\"a\">>}\nb()\n:syntax erlang\nX\n:syntax node\nX\n";
+    let ran = desk
+        .on(&node, &["repl", "-t", node.name()])
+        .input(input)
+        .run()
+        .exits(0);
+    assert_eq!(
+        ran.stdout,
+        "values are printed as elixir, the language of the node\n{nil, \"a\"}\nX = {nil, \"a\"}\nIt = {nil, \"a\"}\n\
+         values are printed as erlang\n{nil,<<\"a\">>}\n\
+         values are printed as elixir, the language of the node\n{nil, \"a\"}\n"
+    );
+}
+
+#[test]
+fn elixir_gets_the_line_to_write_instead() {
+    let node = Options {
+        elixir: true,
+        ..Options::default()
+    }
+    .start();
+    let desk = Desk::new();
+    for (typed, code, place, help) in [
+        (
+            "fun Integer:to_string/1",
+            "E108",
+            "1:5",
+            "write `fun Elixir.Integer:to_string/1`",
+        ),
+        (
+            "lists:map(&Integer.to_string/1, [1])",
+            "E108",
+            "1:11",
+            "write `fun Elixir.Integer:to_string/1`",
+        ),
+        ("ready?()", "E108", "1:1", "write `'ready?'()`"),
+        ("m:ready?(1)", "E108", "1:3", "write `m:'ready?'(1)`"),
+        ("m:load!(1)", "E108", "1:3", "write `m:'load!'(1)`"),
+        (
+            "Shop.Cart.ready?(1)",
+            "E108",
+            "1:1",
+            "write `Shop.Cart:'ready?'(1)`",
+        ),
+        ("%{a: 1}", "E108", "1:1", "write `#{a => 1}`"),
+        (
+            "maps:size(%{\"a\" => :b})",
+            "E108",
+            "1:11",
+            "write `#{<<\"a\">> => b}`",
+        ),
+        (
+            "%Shop.Cart{id: 1}",
+            "E108",
+            "1:1",
+            "write `#{'__struct__' => Shop.Cart, id => 1}`",
+        ),
+        (
+            "%Shop.Cart{id: id}",
+            "E108",
+            "1:1",
+            "write `#{'__struct__' => Shop.Cart, key => value}`",
+        ),
+        (
+            "Enum.map([1], &Integer.to_string/1)",
+            "E108",
+            "1:1",
+            "write `Elixir.Enum:map([1], fun Elixir.Integer:to_string/1)`",
+        ),
+        (
+            "Enum.map([1], &(&1 + 1))",
+            "E108",
+            "1:1",
+            "write `Elixir.Enum:map`",
+        ),
+        (
+            "Enum:map([1], fun erlang:abs/1)",
+            "E206",
+            "1:1",
+            "for the Elixir module write `Elixir.Enum`",
+        ),
+        (":atom", "E108", "1:1", "write `atom`"),
+        ("{:ok, 1}", "E108", "1:2", "write `ok`"),
+        (":lists.sum([1])", "E108", "1:1", "write `lists:sum([1])`"),
+        ("[a: 1]", "E108", "1:2", "write `[{a, 1}]`"),
+        ("#{a: 1}", "E108", "1:3", "write `#{a => 1}`"),
+        (
+            "[1, 2] |> Enum.sum()",
+            "E108",
+            "1:8",
+            "write `Elixir.Enum:sum([1, 2])`",
+        ),
+        (
+            "{1, [1] |> lists:sum()}",
+            "E108",
+            "1:9",
+            "write `lists:sum([1])`",
+        ),
+        (
+            "if true do 1 end",
+            "E108",
+            "1:9",
+            "write `case Condition of true",
+        ),
+        (
+            "case 1 do 1 -> 2 end",
+            "E108",
+            "1:8",
+            "write `case Value of Pattern",
+        ),
+        ("~c\"abc\"", "E108", "1:1", "write `\"abc\"`"),
+        (
+            "inspect(1)",
+            "E702",
+            "1:1",
+            "write `Elixir.Kernel:inspect(X)`",
+        ),
+        (
+            "Elixir.String:upcase(\"text\")",
+            "E703",
+            "1:1",
+            "write `<<\"text\">>`",
+        ),
+        (
+            "Elixir.Integer:parse(\"12\")",
+            "E703",
+            "1:1",
+            "write `<<\"12\">>`",
+        ),
+    ] {
+        let ran = desk.eval(&node, typed).run().says(&[code, help]);
+        assert!(
+            ran.stderr.contains(&format!("expression:{place}]")),
+            "{typed} {place}: {ran}"
+        );
+        // What is proposed works, where it is a whole line.
+        let whole = help
+            .strip_prefix("write `")
+            .and_then(|rest| rest.strip_suffix('`'));
+        if let Some(line) =
+            whole.filter(|line| !line.contains("key") && typed.starts_with("Enum.map([1], &I"))
+        {
+            assert_eq!(desk.eval(&node, line).run().exits(0).stdout, "[\"1\"]\n");
+        }
+    }
+    // `nil` is the atom that it is in Elixir; a comment stays a comment.
+    assert_eq!(
+        desk.eval(&node, "{nil, 1} % {note}").run().exits(0).stdout,
+        "{nil, 1}\n"
+    );
+    desk.on(&node, &["repl", "-t", node.name()])
+        .input("% a note\n%{a: 1}\n")
+        .run()
+        .exits(1)
+        .says(&["E108", "write `#{a => 1}`"]);
 }

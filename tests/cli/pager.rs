@@ -67,6 +67,15 @@ fn precedence_of_pager_settings() {
     // What fits is simply written.
     let short = screen(&desk, &["explain", "E604"], &[ours]);
     assert!(short.contains("E604") && !short.contains("OURS"), "{short}");
+    // A manual page is text there, and roff for a program.
+    let page = screen(&desk, &["man", "run"], &[ours]);
+    assert!(page.contains("OURS:") && page.contains("--yes"), "{page}");
+    assert!(!page.contains(".TP") && !page.contains("\\fB"), "{page}");
+    let roff = desk.updo(&["man", "run"]).run().exits(0);
+    assert!(
+        roff.stdout.contains(".TP\n") && !roff.stdout.contains("OURS"),
+        "{roff}"
+    );
     // No terminal, no pager.
     let ran = desk
         .on(&deployed.node, &["preview", "shop.updo"])

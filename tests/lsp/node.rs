@@ -51,6 +51,28 @@ fn node_diagnostics_equal_those_of_check() {
 }
 
 #[test]
+fn what_a_node_says_is_at_the_statement_about_it() {
+    let (deployed, desk) = (waiting(), beside_a_node());
+    let text = format!("% The first line.\n{}", desk.read("shop.updo"));
+    let path = desk.write("shop.updo", &text);
+    let mut editor = Editor::on(&desk, &deployed.node, &[]);
+    editor.open(&uri(&path), 1, &text);
+    editor.await_look();
+    let printed = editor.await_diagnostics(&uri(&path), |printed| !printed.is_empty());
+    for one in &printed {
+        let (line, from) = (
+            one["range"]["start"]["line"].as_u64(),
+            one["range"]["start"]["character"].as_u64(),
+        );
+        println!("{} {line:?}:{from:?} {}", one["code"], one["message"]);
+        // Nothing is at the comment that the file begins with, and every place is one or more characters wide.
+        assert_ne!(line, Some(0), "{one}");
+        assert_ne!(one["range"]["start"], one["range"]["end"], "{one}");
+    }
+    editor.leave();
+}
+
+#[test]
 fn an_editor_beside_a_node_knows_its_modules() {
     let (deployed, desk) = (waiting(), beside_a_node());
     let text = desk.read("shop.updo");

@@ -42,7 +42,7 @@ shop_stock depends on shop_gate because \"trying\"
         "trying",
         "1  shop_stock depends on shop_gate because \"trying\"",
         "dropped shop_stock depends on shop_gate",
-        "nothing makes shop_stock wait for shop_gate",
+        "neither depends on the other",
         "[shop_price, shop_promo]  known to the plan",
         "new      shop_round",
         "point_of_no_return",
@@ -110,6 +110,54 @@ fn the_first_error_of_a_script_decides_the_exit_code() {
     ]);
     repl("{1,\n2\n").exits(1).says(&["ends in the middle"]);
     repl(":quit\n1 + a\n").exits(0);
+}
+
+#[test]
+fn why_before_says_when_it_is_the_other_way_round() {
+    let (deployed, desk) = (waiting(), desk());
+    let input = ":why shop_tax before shop_round\n:why shop_stock before shop_sup\n:why shop_price before shop_promo\n";
+    let ran = desk
+        .on(&deployed.node, &["repl", "shop.updo"])
+        .input(input)
+        .run()
+        .exits(0);
+    ran.prints(&[
+        "it is the other way round: shop_round is before shop_tax\n",
+        "shop_tax:tax/2 (line 15) calls shop_round:divide/3",
+        "and the other way round, shop_promo before shop_price: a cycle\n",
+    ]);
+    let ran = desk
+        .on(&deployed.node, &["repl", "shop.updo"])
+        .input(":why shop_round before shop_stock\n")
+        .run()
+        .exits(0);
+    ran.prints(&[
+        "neither depends on the other, not even through other modules: their order is by name\n",
+    ]);
+}
+
+#[test]
+fn help_and_quit_need_no_colon() {
+    let (deployed, desk) = (waiting(), desk());
+    let repl = |input: &str| {
+        desk.on(&deployed.node, &["repl", "shop.updo"])
+            .input(input)
+            .run()
+            .exits(0)
+    };
+    for leave in ["quit", "exit", "quit.", "q().", "exit()"] {
+        let ran = repl(&format!("1 + 1\n{leave}\n1 = 2\n"));
+        assert_eq!(ran.stdout, "2\n", "{leave}");
+    }
+    let list = repl(":help\n").stdout;
+    for help in ["help", "?", "help()", "h()."] {
+        assert_eq!(repl(&format!("{help}\n")).stdout, list, "{help}");
+    }
+    assert_eq!(repl("help why\n").stdout, repl(":help why\n").stdout);
+    // The atom is written in quotes, and a function of the plan is the plan's.
+    assert_eq!(repl("'help'\n{quit}\n").stdout, "help\n{quit}\n");
+    let ran = repl("q() -> 17.\nq()\n");
+    assert!(ran.stdout.ends_with("17\n"), "{ran}");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 #[path = "../support/callback.rs"]
 mod callback;
+mod elixir;
 mod generate;
 mod neighbour;
 mod records;
@@ -16,7 +17,8 @@ use callback::Callback;
 use generate::Generator;
 use updo::term::{Term, compare_loose, etf, pretty, write};
 
-/// What the node runs: answers `{term, Binary, Width}` and `{pair, BinaryA, BinaryB}`.
+/// What the node runs: answers `{term, Binary, Width}`, `{pair, BinaryA, BinaryB}`, and for Elixir `{elixir, Text}` and
+/// `{inspect, Binary, Width, Pretty}`.
 const SERVER: &str = r##"
     {ok, [[Number]]} = init:get_argument(oracle),
     {ok, Socket} = gen_tcp:connect({127, 0, 0, 1}, list_to_integer(Number),
@@ -30,6 +32,13 @@ const SERVER: &str = r##"
             T = binary_to_term(Binary),
             {term_to_binary(T, [{minor_version, 2}]), term_to_binary(T, [compressed]),
              Text("~tw", [T]), Text("~0tp", [T]), Text("~tp", [T]), Text("~*tp", [Width, T])};
+        ({inspect, Binary, Width, Pretty}) ->
+            T = binary_to_term(Binary),
+            {'Elixir.Kernel':inspect(T, [{limit, infinity}, {printable_limit, infinity},
+                {custom_options, []}, {structs, true}, {width, Width}, {pretty, Pretty}])};
+        ({elixir, Text}) ->
+            {ok, _} = application:ensure_all_started(elixir),
+            {element(1, 'Elixir.Code':eval_string(Text))};
         ({pair, BinaryA, BinaryB}) ->
             A = binary_to_term(BinaryA),
             B = binary_to_term(BinaryB),

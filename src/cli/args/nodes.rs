@@ -4,7 +4,7 @@ use super::super::complete;
 use super::push::PushArgs;
 use crate::plan::rollout::{Pause, Share, share};
 use crate::rules::Purge;
-use crate::term::Term;
+use crate::term::{Notation, Term};
 use clap::builder::FalseyValueParser;
 use clap_complete::engine::ArgValueCompleter;
 use std::path::PathBuf;
@@ -192,6 +192,28 @@ pub struct EvalArgs {
     /// The expression; `-` reads it from standard input
     #[arg(value_name = "EXPR")]
     pub expression: String,
+    /// The notation of the value; by default Elixir's where the node runs Elixir
+    #[arg(long, value_enum)]
+    pub syntax: Option<Syntax>,
+}
+
+/// How values are printed; expressions are Erlang's in any case.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum Syntax {
+    /// As `~tp` of io_lib:format
+    Erlang,
+    /// As inspect/2
+    Elixir,
+}
+
+impl Syntax {
+    /// The same for the printer.
+    pub fn notation(self) -> Notation {
+        match self {
+            Self::Erlang => Notation::Erlang,
+            Self::Elixir => Notation::Elixir,
+        }
+    }
 }
 
 /// `updo repl`
@@ -206,6 +228,9 @@ pub struct ReplArgs {
     /// Calls only functions that change nothing
     #[arg(long)]
     pub read_only: bool,
+    /// The notation of values; by default Elixir's where the node runs Elixir
+    #[arg(long, value_enum)]
+    pub syntax: Option<Syntax>,
 }
 
 /// `updo status`

@@ -237,8 +237,13 @@ for_all(Id, M, Op, How, Vsn, All) ->
 
 %% => failed_conversion()
 failure(P, M, Vsn, How, Why, N) ->
-    #{pid => P, module => M, vsn => text(Vsn), extra => text(How), reason => Why, failed => N,
+    #{pid => P, module => M, vsn => text(Vsn), extra => extra_text(How), reason => Why, failed => N,
       running => Why =:= was_running()}.
+
+%% The third argument of code_change; empty where a function of the plan converts, which has none.
+extra_text({advanced, Extra}) -> text(Extra);
+extra_text({convert, _}) -> <<>>;
+extra_text(How) -> text(How).
 
 %% Processes that something else has resumed have converted nothing and have gone on with their
 %% work: the state that was put aside is out of date.
