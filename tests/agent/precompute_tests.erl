@@ -601,7 +601,16 @@ early_hangs() ->
     old = O,
     clean(),
     timer:sleep(700),
-    is_old(t_ex, All, Ps).
+    is_old(t_ex, All, Ps),
+    [exit(P, kill) || P <- Ps],
+    %% One that never comes back is named.
+    Endless = servers(t_ey, "code_change(_,{1,2},_) -> receive never -> ok end;"),
+    [_, Q | _] = Qs = begun(t_ey, 3, Endless),
+    {mixed, #{late := [#{pid := Q}]}, _} = upgrade(early([Endless], #{suspend_timeout => 200, grace => 300})),
+    [{1, I} = ask(lists:nth(I, Qs)) || I <- [1, 3]],
+    Q ! never,
+    {1, 2} = ask(Q),
+    clean().
 
 early_killed() ->
     Early = #{rehearsed => [t_eke], early => [t_eke]},

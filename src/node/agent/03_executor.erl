@@ -341,9 +341,13 @@ abort(Why, N) ->
     effects(down),
     {Count, Late} = resume_everybody(back_op()),
     event({undo_finished, now_us() - T, #{processes => Count}}),
-    case log_get(precomputed) =/= [] andalso Late =/= [] of
-        true -> finished_late(Why, N, Late);
-        false -> finished_old(Why, N, #{})
+    Inside = case log_get(precomputed) of
+        [] -> [One || log_get(early) =/= [], {_, P} = One <- Late, executes_twin(P)];
+        _ -> Late
+    end,
+    case Inside of
+        [] -> finished_old(Why, N, #{});
+        _ -> finished_late(Why, N, Inside)
     end.
 
 %% This window is old again. Something has become new in earlier ones: they are gone through

@@ -56,7 +56,7 @@ few([{_, New} = One | Rest], N, Left, Some) when N > 0, byte_size(New) =< Left -
     few(Rest, N - 1, Left - byte_size(New), [One | Some]);
 few(Rest, _, _, Some) -> {Some, Rest}.
 
-%% The node's own work goes first, unless processes are suspended: a rest of two ms after three ms of
+%% The node's own work goes first, unless processes are suspended: two ms of rest after three ms of
 %% work.
 between_twins() ->
     Now = now_us(),

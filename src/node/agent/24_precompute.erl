@@ -111,6 +111,14 @@ early_fun({Kind, M, Twin, Vsn, Extra}, {Lasts, {Keeper, Mark}}) ->
         S
     end.
 
+%% One that is late because its conversion hangs, and not because it is busy with something else.
+executes_twin(P) ->
+    Twins = [N || #{twin := N} <- job(twins, [])],
+    case process_info(P, current_stacktrace) of
+        {_, Stack} -> lists:any(fun(Frame) -> lists:member(element(1, Frame), Twins) end, Stack);
+        undefined -> false
+    end.
+
 %% Processes were resumed, or asked once more: what they have computed may be out of date.
 early_over() -> put(early_off, true).
 
