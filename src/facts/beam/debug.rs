@@ -92,10 +92,7 @@ fn has_no_records(chunk: &[u8]) -> bool {
         return false;
     };
     HEADS.iter().any(|head| plain.starts_with(head))
-        && !plain
-            .split(|byte| *byte == b'r')
-            .skip(1)
-            .any(|rest| rest.starts_with(b"ecord"))
+        && !plain.windows(6).any(|window| window == b"record")
 }
 
 /// Forms that may say something of records.
