@@ -36,7 +36,7 @@ fn every_way_to_fail() {
             "bank_account",
             &fifth,
             reason,
-            "{advanced,{fail,5,",
+            "extra {fail,5,",
             &format!("updo eval NODE '{state}'"),
             "is as before",
             "undo ok",

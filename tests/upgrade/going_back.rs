@@ -97,7 +97,7 @@ fn effects_without_an_undo_hook_are_reported() {
     let back = back.says(&["W621", "hook `after load bank_rate`", left]);
     assert!(!back.stderr.contains("it is as before"), "{back}");
     assert!(
-        back.stderr.find("W621") < back.stderr.find("suspend"),
+        back.stderr.find("W621") < back.stderr.find("switched back"),
         "told before anything is asked\n{back}"
     );
     is(node, Is::Old, &pids);
