@@ -16,7 +16,11 @@ agents() ->
 
 watchdogs() -> [whereis(N) || N <- registered(), lists:prefix("updo_watchdog_", atom_to_list(N))].
 
-kill_all() -> [exit(P, kill) || P <- agents()].
+%% A guardian may have made another executor before its own turn came.
+kill_all() ->
+    Was = process_flag(priority, max),
+    [exit(P, kill) || _ <- [first, again], P <- agents()],
+    process_flag(priority, Was).
 
 finished(Es) ->
     receive
