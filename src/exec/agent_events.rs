@@ -95,6 +95,10 @@ impl Watch<'_, '_> {
             }
             AgentEvent::UndoStarted { why } => {
                 let conversion = matches!(why, Reason::ConversionFailed { .. });
+                // The last look at the clock is the first thing that the step of the switch does.
+                if matches!(why, Reason::OverBudget { .. }) {
+                    self.outcome.touched = self.touched_before;
+                }
                 let mut why = match self.hook_failed.take() {
                     Some(diagnostic) => diagnostic,
                     None => (self.explain)(&why),
@@ -165,6 +169,7 @@ impl Watch<'_, '_> {
             let text = text.to_owned();
             self.tell(EventKind::Interrupt { text });
         }
+        self.touched_before = self.outcome.touched;
         self.outcome.touched |= switches;
         self.tell(EventKind::StepStarted {
             id: step.id,

@@ -140,6 +140,8 @@ pub(super) struct Watch<'a, 'b> {
     seen: i64,
     /// What is wrong with a hook, until the node says that it goes back for it.
     pub(super) hook_failed: Option<Diagnostic>,
+    /// Whether anything was switched before the step that is under way.
+    pub(super) touched_before: bool,
     /// The last answer to a hook.
     answered: Option<(u32, bool)>,
     /// Whether closed windows are gone through backwards: that counts for nothing.
@@ -184,6 +186,7 @@ impl<'a, 'b> Watch<'a, 'b> {
             seq: 0,
             seen: 0,
             hook_failed: None,
+            touched_before: false,
             answered: None,
             turned: false,
             turned_at: None,
