@@ -23,9 +23,10 @@ out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 erlc -o "$out" "$here"/*.erl >"$out/erlc.log" 2>&1 || { cat "$out/erlc.log"; exit 1; }
 
+flags=
 # On a new node: the tests of an expression.
 node() {
-    erl +P 500000 -noshell -noinput -pa "$out" -kernel logger_level none \
+    erl +P 500000 $flags -noshell -noinput -pa "$out" -kernel logger_level none \
         -eval "agent_tests:main(\"$here/../../src/node/agent\", $1)." -s init stop
 }
 
@@ -39,10 +40,12 @@ if [ $# -gt 0 ]; then
 fi
 # By chance, hence more of it in `make sweep`.
 export UPDO_ROUNDS="${UPDO_ROUNDS:-1}" UPDO_KILLS="${UPDO_KILLS:-6}"
-node "agent_tests:slow()" >"$out/log" 2>&1 &
+node "agent_tests:without_interpreted(agent_tests:slow())" >"$out/log" 2>&1 &
 other=$!
 failed=0
-node "(agent_tests:tests() ++ mode_tests:tests()) -- [kill_any_time]" || failed=1
+node "agent_tests:without_interpreted((agent_tests:tests() ++ mode_tests:tests()) -- [kill_any_time])" || failed=1
+flags="+S 1:1"
+node "agent_tests:all_interpreted()" || failed=1
 wait $other || failed=1
 cat "$out/log"
 exit $failed
