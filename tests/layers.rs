@@ -65,6 +65,7 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
             &["agent_monitor"],
             &["query_survivors"],
             &["agent_events", "plan_checks", "rehearsal"],
+            &["agent_end"],
             &["pause"],
             &["rollback", "rollout_checks", "run"],
             &["attach", "persist"],

@@ -1,5 +1,5 @@
-%% An upgrade as the 2012 original does it, in words of our own: compare what is loaded with the files, let xref say who
-%% calls whom, let systools_rc make a script of it, let release_handler_1 execute that. All of it on the node.
+%% An upgrade as the 2012 original does it, in words of our own: what is loaded is compared with the files, xref finds
+%% the calls between modules, systools_rc makes a script, release_handler_1 executes it. All of it on the node.
 -module(original).
 -export([run/0]).
 

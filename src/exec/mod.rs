@@ -1,6 +1,7 @@
 //! Execution: hands the finished script and the object code to a process inside the node, then only
 //! watches. The client never drives suspend, load and resume itself, so that losing it loses nothing.
 
+mod agent_end;
 mod agent_events;
 mod agent_monitor;
 mod agent_reason;

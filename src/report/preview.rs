@@ -12,9 +12,7 @@ use crate::facts::change::{ChangeSet, Changed};
 use crate::graph::Graph;
 use crate::name::{Module, NodeName};
 use crate::plan::{Check, Hook, Plan, RollbackPolicy, RollbackTrigger, When};
-use crate::rules::conversions::converted;
-use crate::rules::{Change, Class, Origin, Purge, Ruleset, Timeout};
-use crate::script::high::HighStep;
+use crate::rules::{Origin, Ruleset};
 use crate::script::instruction::Instruction;
 use crate::script::lower::{Executor, Script};
 use crate::state::rehearsals::Figures;
@@ -23,6 +21,7 @@ mod children;
 mod document;
 mod footer;
 mod grouped;
+mod instruction;
 
 pub use document::{json, low};
 pub(super) use document::{undo_of, why_json};
@@ -105,9 +104,6 @@ impl Detail {
     }
 }
 
-/// Reasons that were found, for one instruction, until the rest is only counted. The plan's own are always shown.
-const REASONS: usize = 8;
-
 /// The screen.
 pub fn text(shown: &PreviewInput<'_>, style: Style, detail: Detail) -> String {
     let mut out = String::new();
@@ -116,8 +112,8 @@ pub fn text(shown: &PreviewInput<'_>, style: Style, detail: Detail) -> String {
         grouped::instructions(&mut out, shown, style);
     } else {
         for (at, step) in shown.script.high.iter().enumerate() {
-            instruction(&mut out, shown, at + 1, step, style);
-            reasons(&mut out, shown, step, style, detail);
+            instruction::instruction(&mut out, shown, at + 1, step, style);
+            instruction::reasons(&mut out, shown, step, style, detail);
         }
     }
     tail(&mut out, shown, style, detail);
@@ -222,69 +218,6 @@ fn some_apps(mut apps: Vec<String>, detail: Detail) -> String {
     apps.join(", ")
 }
 
-/// The number, the word, the module, its class and its processes.
-fn headline(shown: &PreviewInput<'_>, number: usize, step: &HighStep, style: Style) -> String {
-    let module = &step.module;
-    let word = step.instruction.word();
-    let word = word.strip_suffix("_module").unwrap_or(word);
-    let class = shown
-        .rules
-        .modules
-        .get(module)
-        .map_or(Class::Library, |rules| rules.class.value);
-    let running = shown
-        .changes
-        .modules
-        .get(module)
-        .map_or(0, |changed| changed.processes);
-    let runners = match running {
-        0 => String::new(),
-        n => format!("  {}", count(n, "process", "processes")),
-    };
-    let shown_name = format!("{:<28}", module.to_string());
-    format!(
-        "{number:>3}  {word:<6}  {}  {class}{runners}{}",
-        name(style, shown_name.as_str()),
-        purges(&step.instruction)
-    )
-}
-
-/// What an update does with processes and states.
-fn update(instruction: &Instruction) -> Option<String> {
-    let Instruction::Update {
-        change,
-        supervisor,
-        timeout,
-        ..
-    } = instruction
-    else {
-        return None;
-    };
-    let what = match change {
-        Change::Soft => "suspend and resume, states untouched".to_owned(),
-        _ if *supervisor => "renew the child specifications".to_owned(),
-        Change::Advanced(extra) => format!("convert states with {{advanced, {extra}}}"),
-        Change::Convert { module, function } => {
-            format!("convert states with fun {module}:{}/1", function.as_str())
-        }
-    };
-    let within = match timeout {
-        Timeout::Default => String::new(),
-        Timeout::After(limit) => format!("  timeout {}", duration_text(*limit)),
-        Timeout::Infinity | Timeout::Beyond(_) => "  no timeout".to_owned(),
-    };
-    Some(what + &within)
-}
-
-/// What becomes of a module's children, as lines.
-fn child_lines(shown: &PreviewInput<'_>, module: &Module, style: Style) -> Vec<String> {
-    let mut lines = String::new();
-    if let Some(rules) = shown.rules.modules.get(module) {
-        children::children(&mut lines, rules, style);
-    }
-    lines.lines().map(|line| line.trim().to_owned()).collect()
-}
-
 /// Names, the first ones when there are more than `most`.
 fn some_of(names: &[String], most: usize, style: Style) -> String {
     /// So many are named when there are more.
@@ -295,106 +228,6 @@ fn some_of(names: &[String], most: usize, style: Style) -> String {
     let dots = if style.unicode { "…" } else { "..." };
     let more = names.len() - NAMED;
     format!("{}, {dots} and {more} more", names[..NAMED].join(", "))
-}
-
-fn instruction(
-    out: &mut String,
-    shown: &PreviewInput<'_>,
-    number: usize,
-    step: &HighStep,
-    style: Style,
-) {
-    let module = &step.module;
-    let _ = writeln!(out, "{}", headline(shown, number, step, style));
-    if let Some(what) = update(&step.instruction) {
-        let _ = writeln!(out, "       {what}");
-    }
-    if let Instruction::Update { change, .. } = &step.instruction
-        && *change != Change::Soft
-        && let Some(converted) = converted(shown.changes, shown.rules, module)
-    {
-        let _ = writeln!(out, "       conversion: {converted}");
-    }
-    if let Some(rules) = shown.rules.modules.get(module) {
-        children::children(out, rules, style);
-    }
-}
-
-/// What becomes of those that still run the old code, when it is not the usual.
-fn purges(instruction: &Instruction) -> String {
-    let (pre, post) = match instruction {
-        Instruction::Update { pre, post, .. } | Instruction::LoadModule { pre, post, .. } => {
-            (*pre, *post)
-        }
-        _ => return String::new(),
-    };
-    let words = |purge| match purge {
-        Purge::Defer => "defer".to_owned(),
-        Purge::Soft => "soft".to_owned(),
-        Purge::Brutal => "brutal".to_owned(),
-        Purge::Wait(limit) => format!("wait {}", duration_text(limit)),
-    };
-    match (words(pre), words(post)) {
-        _ if (pre, post) == (Purge::Defer, Purge::Defer) => String::new(),
-        (pre, post) if pre == post => format!("  purge {pre}"),
-        (pre, post) => format!("  purge {pre} before, {post} after"),
-    }
-}
-
-/// Why an instruction is there, and at its position.
-fn reasons(
-    out: &mut String,
-    shown: &PreviewInput<'_>,
-    step: &HighStep,
-    style: Style,
-    detail: Detail,
-) {
-    let full = detail == Detail::Full;
-    let mut found = 0;
-    for why in &step.why {
-        if !matches!(why.origin, Origin::Plan { .. }) {
-            found += 1;
-            if found > REASONS && !full {
-                continue;
-            }
-        }
-        let line = match &why.origin {
-            Origin::Plan { span, because } => {
-                let place = place(shown.sources(), *span);
-                // An edge's text says after which modules.
-                let after = why.text.split_once(": ").map(|(after, _)| after);
-                let after = after.filter(|text| text.starts_with("after "));
-                let after = after.map_or_else(String::new, |text| format!("{text} "));
-                match because {
-                    Some(because) => {
-                        format!("{after}because \"{because}\"  {}", hint(style, &place))
-                    }
-                    None => format!("{}  {}", why.text, hint(style, &place)),
-                }
-            }
-            _ => faint(style, &why.text),
-        };
-        let _ = writeln!(out, "       {line}");
-    }
-    let more = found.saturating_sub(REASONS);
-    if more > 0 && !full {
-        let more = count(more, "more reason", "more reasons");
-        let _ = writeln!(out, "       and {more}: {}", hint(style, shown.full));
-    }
-    if full {
-        evidence(out, shown, step, style);
-    }
-}
-
-/// What else speaks for each edge.
-fn evidence(out: &mut String, shown: &PreviewInput<'_>, step: &HighStep, style: Style) {
-    let module = &step.module;
-    for (to, edge) in shown.rules.graph.dependencies(module) {
-        for reason in edge.reasons.iter().skip(1) {
-            let line = format!("after {to}: {}", reason.sentence(module, to));
-            let _ = writeln!(out, "       {}", faint(style, &line));
-        }
-    }
 }
 
 /// The modules that were compared and are what they were.

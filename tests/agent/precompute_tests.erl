@@ -643,13 +643,13 @@ computed_at_resume() ->
 %% Something of the agent is killed at each of its events, at once or a little later.
 
 %% Outcomes. Undo: what the job says; Bad: clauses.
-killed(M, Whom, Undo, Bad, Delays) -> killed(M, Whom, Undo, Bad, Delays, #{}).
-killed(M, Whom, Undo, Bad, Delays, More) ->
+killed(M, What, Undo, Bad, Delays) -> killed(M, What, Undo, Bad, Delays, #{}).
+killed(M, What, Undo, Bad, Delays, More) ->
     All = servers(M, Bad),
     Outcomes = [begin
         Ps = begun(M, 100, All),
         {ok, G} = boot_fast(with_twins([All], More#{undo => Undo})),
-        O = case killed_at(N, Delay, Whom, G, []) of
+        O = case killed_at(N, Delay, What, G, []) of
             {finished, Outcome} -> Outcome;
             killed -> agent_tests:wait(fun() -> whereis(updo_run) =/= undefined andalso suspended() =:= [] end, watchdog), killed_all(M, All)
         end,
@@ -664,22 +664,22 @@ killed(M, Whom, Undo, Bad, Delays, More) ->
         [exit(P, kill) || P <- Ps],
         O
      end || N <- lists:seq(1, 14), Delay <- Delays],
-    io:format("        ~p ~p: ~p~n", [Whom, Undo, [{O, length([x || P <- Outcomes, P =:= O])} || O <- lists:usort(Outcomes)]]),
+    io:format("        ~p ~p: ~p~n", [What, Undo, [{O, length([x || P <- Outcomes, P =:= O])} || O <- lists:usort(Outcomes)]]),
     Outcomes.
 
 killed_all(M, All) -> case erlang:get_module_info(M, md5) =:= agent_tests:md5(element(1, All)) of true -> new; false -> old end.
 
-killed_at(N, Delay, Whom, G, Exec) ->
+killed_at(N, Delay, What, G, Exec) ->
     receive
-        {updo, _, _, {started, #{executor := E}}} when N > 1 -> killed_at(N - 1, Delay, Whom, G, E);
+        {updo, _, _, {started, #{executor := E}}} when N > 1 -> killed_at(N - 1, Delay, What, G, E);
         {updo, _, _, {finished, O, _}} -> {finished, O};
-        {updo, _, _, {step_progress, _, _, _}} -> killed_at(N, Delay, Whom, G, Exec);
+        {updo, _, _, {step_progress, _, _, _}} -> killed_at(N, Delay, What, G, Exec);
         {updo, _, _, Event} when N =:= 1 ->
             E = case Event of {started, #{executor := X}} -> X; _ -> Exec end,
             spin(Delay),
-            [exit(P, kill) || {Which, P} <- [{executor, E}, {guardian, G}], Which =:= Whom orelse Whom =:= both],
-            case Whom of both -> killed; _ -> killed_at(0, 0, Whom, G, E) end;
-        {updo, _, _, _} -> killed_at(N - 1, Delay, Whom, G, Exec)
+            [exit(P, kill) || {Which, P} <- [{executor, E}, {guardian, G}], Which =:= What orelse What =:= both],
+            case What of both -> killed; _ -> killed_at(0, 0, What, G, E) end;
+        {updo, _, _, _} -> killed_at(N - 1, Delay, What, G, Exec)
     after 20000 -> error({no_finish, N})
     end.
 

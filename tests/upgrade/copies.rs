@@ -50,34 +50,31 @@ fn leads_back(command: &dyn Fn(&Desk, &TestNode, &str)) {
     );
 }
 
+/// A command with the name of the node behind it.
+fn keeps_copies(command: &[&str]) {
+    leads_back(&|desk, node, name| {
+        desk.on(node, &[command, &[name]].concat()).run().exits(0);
+    });
+}
+
 #[test]
 fn a_preview_keeps_copies() {
-    leads_back(&|desk, node, name| {
-        desk.on(node, &["preview", name]).run().exits(0);
-    });
+    keeps_copies(&["preview"]);
 }
 
 #[test]
 fn a_status_keeps_copies() {
-    leads_back(&|desk, node, name| {
-        desk.on(node, &["status", name]).run().exits(0);
-    });
+    keeps_copies(&["status"]);
 }
 
 #[test]
 fn a_check_of_a_target_keeps_copies() {
-    leads_back(&|desk, node, name| {
-        desk.on(node, &["check", "shop.updo", "-t", name])
-            .run()
-            .exits(0);
-    });
+    keeps_copies(&["check", "shop.updo", "-t"]);
 }
 
 #[test]
 fn a_first_plan_keeps_copies() {
-    leads_back(&|desk, node, name| {
-        desk.on(node, &["new", name]).run().exits(0);
-    });
+    keeps_copies(&["new"]);
 }
 
 #[test]

@@ -26,13 +26,15 @@ twins_load(Ms) ->
     Us = case log_get(found) of [] -> at_low_priority(Load); _ -> Load() end,
     #{twins => length(Names), us => Us, schedulers => erlang:system_info(schedulers_online)}.
 
-%% us that the loader took. Few at a time: it takes its time for those that it is given in one go,
-%% and for several at once on as many schedulers; and each time the schedulers of the node meet.
+%% us that the loader took. One after the other: it takes its time for a module in one go, and for
+%% several at once on as many schedulers. Many of them few at a time, for each time the schedulers
+%% of the node meet.
 twins_load_each(Twins) ->
+    Number = length(Twins),
     All = [case code:prepare_loading([{N, atom_to_list(N), New} || {N, New} <- Some]) of
-               {ok, Prepared} -> between_twins(), Prepared;
+               {ok, Prepared} -> between_twins(Number), Prepared;
                {error, Why} -> fail({twins_not_loadable, Why})
-           end || Some <- few_at_a_time(Twins, 64 * 1024)],
+           end || Some <- few_at_a_time(Twins, min(9, Number div many_twins()), 64 * 1024)],
     lists:sum([begin
                    T = now_us(),
                    case code:finish_loading(Prepared) of
@@ -42,26 +44,29 @@ twins_load_each(Twins) ->
                            fail({twins_not_loadable, Why})
                    end,
                    Us = now_us() - T,
-                   between_twins(),
+                   between_twins(Number),
                    Us
                end || Prepared <- All]).
 
-%% At most ten, of so many bytes together; larger ones alone.
-few_at_a_time([], _) -> [];
-few_at_a_time([One | Rest], Most) ->
-    {Some, More} = few(Rest, 9, Most - byte_size(element(2, One)), [One]),
-    [Some | few_at_a_time(More, Most)].
+many_twins() -> 20.         % so many are worth hurrying
+
+%% One and N more, of so many bytes together; larger ones alone.
+few_at_a_time([], _, _) -> [];
+few_at_a_time([One | Rest], N, Most) ->
+    {Some, More} = few(Rest, N, Most - byte_size(element(2, One)), [One]),
+    [Some | few_at_a_time(More, N, Most)].
 
 few([{_, New} = One | Rest], N, Left, Some) when N > 0, byte_size(New) =< Left ->
     few(Rest, N - 1, Left - byte_size(New), [One | Some]);
 few(Rest, _, _, Some) -> {Some, Rest}.
 
-%% The node's own work goes first, unless processes are suspended: two ms of rest after three ms of
-%% work.
-between_twins() ->
+%% The node's own work goes first, unless processes are suspended: two ms of rest after each of a
+%% few, and between many after three ms of work.
+between_twins(Number) ->
     Now = now_us(),
     Since = case get(twins_since) of undefined -> Now; T -> T end,
-    case log_get(found) =:= [] andalso Now - Since >= 3000 of
+    Rests = Number < many_twins() orelse Now - Since >= 3000,
+    case log_get(found) =:= [] andalso Rests of
         true -> receive after 2 -> put(twins_since, now_us()) end;
         false -> put(twins_since, Since)
     end.
@@ -92,7 +97,8 @@ twins_gone(Names) -> [N || N <- Names, not twin_gone(N, 20)].
 
 %% The same with the node's own work in between.
 twins_gone_one_by_one(Names) ->
-    [N || N <- Names, not begin Gone = twin_gone(N, 20), between_twins(), Gone end].
+    [N || N <- Names,
+          not begin Gone = twin_gone(N, 20), between_twins(length(Names)), Gone end].
 
 %% What is current becomes old, and old code goes; there may be both of one that was left by an
 %% earlier run.

@@ -187,8 +187,8 @@ precompute_one(Id, M, Kind, Extra, Keeper) ->
                     Bounds = {lasts_when(length(Pids)), {Keeper, self(), mark()}},
                     Sum = precompute_all(Id, {Kind, M, hd(Twins), old_vsn(up, M), Extra}, Bounds,
                                          All),
-                    Whole = not again(M, false) andalso Sups =:= [] andalso Kind =/= event andalso
-                        kept_state(M) =:= [],
+                    Whole = not said_again(M, false) andalso Sups =:= [] andalso
+                        Kind =/= event andalso kept_state(M) =:= [],
                     Whole andalso computed(M, Kind, Extra),
                     Sum
             end
@@ -212,7 +212,8 @@ lasts_when(N) ->
         true -> yes
     end.
 
-again(M, Is) -> receive {again, M} -> again(M, true) after 0 -> Is end.
+%% Whether a process of M has said that it has to convert again behind the switch.
+said_again(M, Is) -> receive {again, M} -> said_again(M, true) after 0 -> Is end.
 
 %% By a name that is data a conversion reaches the running version of a module, or a new one that is
 %% not there yet: what it raises there says nothing of the time after the switch. Without a way back

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use super::super::style::{attention, count, faint, hint, name};
-use super::{PreviewInput, child_lines, headline, place, some_of, update};
+use super::instruction::{child_lines, headline, update};
+use super::{PreviewInput, place, some_of};
 use crate::diag::render::Style;
 use crate::diag::{Code, Severity};
 use crate::name::Module;

@@ -40,6 +40,11 @@ pub(super) fn from(text: &str, start: usize) -> Option<String> {
     (short && changed && is_erlang(&erlang)).then_some(erlang)
 }
 
+/// What has become too long is not written on: each operator would copy it.
+fn fits(erlang: &str) -> Option<()> {
+    (erlang.len() <= LONGEST).then_some(())
+}
+
 fn is_erlang(text: &str) -> bool {
     let lexed = lex::lex(text, false);
     let whole = !lexed.open_quote && lexed.problems.is_empty();
@@ -140,6 +145,7 @@ impl<'a> Reader<'a> {
             let (name, arguments) = call.split_once('(')?;
             let comma = if arguments == ")" { "" } else { ", " };
             erlang = format!("{name}({erlang}{comma}{arguments}");
+            fits(&erlang)?;
         }
         self.depth -= 1;
         Some(erlang)
@@ -181,6 +187,7 @@ impl<'a> Reader<'a> {
                     self.at += theirs.len();
                     self.blanks();
                     erlang = format!("{erlang} {ours} {}", self.primary(true)?);
+                    fits(&erlang)?;
                     continue 'more;
                 }
             }
