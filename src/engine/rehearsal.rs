@@ -3,7 +3,7 @@
 //! Takes a prepared upgrade, gives what came of each conversion and why others were not tried. Which can be tried is
 //! decided here: the node is asked to do nothing that the code of the conversion does outside of a copy of the state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::environment::now;
 use super::state_checks;
@@ -29,7 +29,7 @@ use crate::script::precompute;
 use crate::state::rehearsals::{self, Figures};
 use crate::term::{Atom, Term, etf};
 use crate::twin::conversion::{Conversion, Kind};
-use crate::twin::{self, NoTwin, Twins};
+use crate::twin::{self, Converters, NoTwin};
 
 /// Why a conversion is not tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,8 +151,15 @@ impl Connection<'_> {
         progress: &mut Progress<'_>,
     ) -> Result<Rehearsal> {
         let plan = &self.engine.plan;
-        let twins = twins(upgrade);
-        let (mut trials, untried) = divided(upgrade, &twins);
+        let (mut trials, mut untried) = divided(upgrade);
+        let converters = converters(upgrade, &trials);
+        trials.retain(|trial| match converters.refused.get(trial.converts()) {
+            Some(why) if !trial.keep && !converters.has(trial.converts()) => {
+                untried.insert(trial.module.clone(), Untried::NoTwin(why.clone()));
+                false
+            }
+            _ => true,
+        });
         if trials.is_empty() {
             let (changes, rules) = (&upgrade.changes, &upgrade.rules);
             let figures = Figures {
@@ -174,11 +181,6 @@ impl Connection<'_> {
             trial.seek = grown.seek();
             trial.checks = self.checks(upgrade, trial);
         }
-        // Without a conversion nothing is loaded.
-        let made = match trials.iter().all(|trial| trial.keep) {
-            true => &[][..],
-            false => &twins.made[..],
-        };
         let Trials {
             mut tried,
             schedulers,
@@ -189,7 +191,7 @@ impl Connection<'_> {
                 owner: &owner(),
                 plan: &self.engine.plan,
                 rules: &upgrade.rules,
-                twins: made,
+                converters: &converters,
                 trials: &trials,
                 special: &upgrade.changes.loops(),
                 limits,
@@ -366,18 +368,29 @@ pub fn limits(plan: &Rehearse) -> Limits {
     }
 }
 
-/// The twins of all that is new.
-fn twins(upgrade: &Upgrade) -> Twins {
+/// What runs the conversions that are tried. Without one nothing is loaded.
+fn converters(upgrade: &Upgrade, trials: &[Trial]) -> Converters {
     let taking_part = upgrade.rules.modules.keys();
-    let beams = taking_part.filter_map(|module| {
-        let new = upgrade.changes.modules.get(module)?.new.as_ref()?;
-        Some((module, &new.bytes[..]))
-    });
-    twin::all(beams, upgrade.facts.otp)
+    let beams = taking_part.filter_map(|module| Some((module, new_beam(upgrade, module)?)));
+    let converting = || trials.iter().filter(|trial| !trial.keep);
+    let wanted = converting().filter(|trial| trial.by.is_none());
+    let wanted: Vec<_> = wanted
+        .map(|trial| (&trial.module, trial.kind.entries()))
+        .collect();
+    let whole = converting()
+        .filter_map(|trial| Some(trial.by.as_ref()?.0.clone()))
+        .collect();
+    Converters::of(&beams.collect(), &wanted, &whole, upgrade.facts.otp)
+}
+
+/// Why the new version of a module has no twin, whatever others have.
+fn no_twin(upgrade: &Upgrade, module: &Module) -> Option<NoTwin> {
+    let beam = new_beam(upgrade, module)?;
+    twin::twin(beam, &BTreeSet::new(), upgrade.facts.otp).err()
 }
 
 /// What is tried, and what is not and why.
-fn divided(upgrade: &Upgrade, twins: &Twins) -> (Vec<Trial>, BTreeMap<Module, Untried>) {
+fn divided(upgrade: &Upgrade) -> (Vec<Trial>, BTreeMap<Module, Untried>) {
     let (mut trials, mut untried) = (Vec::new(), BTreeMap::new());
     for (module, decided) in &upgrade.rules.modules {
         let Some(changed) = upgrade.changes.modules.get(module) else {
@@ -386,7 +399,7 @@ fn divided(upgrade: &Upgrade, twins: &Twins) -> (Vec<Trial>, BTreeMap<Module, Un
         if changed.is_new() || changed.new.is_none() || decided.class.value == Class::Library {
             continue;
         }
-        let of = trial(upgrade, twins, module, changed, decided);
+        let of = trial(upgrade, module, changed, decided);
         let left_out = decided.rehearse.value == Some(false);
         match of.map(|of| if left_out { Err(Untried::LeftOut) } else { of }) {
             Some(Ok(trial)) => trials.push(trial),
@@ -402,7 +415,6 @@ fn divided(upgrade: &Upgrade, twins: &Twins) -> (Vec<Trial>, BTreeMap<Module, Un
 /// How a module's conversion is tried; `None` when it has none.
 fn trial(
     upgrade: &Upgrade,
-    twins: &Twins,
     module: &Module,
     changed: &Changed,
     decided: &ModuleRules,
@@ -411,13 +423,7 @@ fn trial(
         Change::Soft => return kept(changed, decided.class.value).map(Ok),
         Change::Convert { module, function } => {
             let in_any_case = decided.rehearse.value == Some(true);
-            return Some(by_plan(
-                upgrade,
-                twins,
-                changed,
-                (module, function),
-                in_any_case,
-            ));
+            return Some(by_plan(upgrade, changed, (module, function), in_any_case));
         }
         Change::Advanced(extra) => extra.clone(),
     };
@@ -431,8 +437,8 @@ fn trial(
     if kind == StateKind::Supervisor && asks_by_name(new) && upgrade.changes.modules.len() > 1 {
         return Some(Err(Untried::AsksByName));
     }
-    if let Some(why) = twins.refused.get(module) {
-        return Some(Err(Untried::NoTwin(why.clone())));
+    if let Some(why) = no_twin(upgrade, module) {
+        return Some(Err(Untried::NoTwin(why)));
     }
     let conversion = effects(&upgrade.changes, module, conversion_kind(kind));
     if !conversion.can_be_tried() && decided.rehearse.value != Some(true) {
@@ -454,7 +460,6 @@ fn trial(
 /// wants it tried although it acts.
 fn by_plan(
     upgrade: &Upgrade,
-    twins: &Twins,
     changed: &Changed,
     (module, function): (&Module, &Atom),
     in_any_case: bool,
@@ -462,11 +467,12 @@ fn by_plan(
     if let Some(by) = &changed.module_processes.wrapped_in {
         return Err(Untried::Wrapped(by.clone()));
     }
-    if let Some(why) = twins.refused.get(module) {
-        return Err(Untried::NoTwin(why.clone()));
-    }
-    if !twins.made.iter().any(|twin| twin.module == *module) {
+    let takes_part = upgrade.rules.modules.contains_key(module);
+    if !takes_part || new_beam(upgrade, module).is_none() {
         return Err(Untried::OwnFunction(module.clone()));
+    }
+    if let Some(why) = no_twin(upgrade, module) {
+        return Err(Untried::NoTwin(why));
     }
     let new = changed.new.as_ref().ok_or(Untried::Special)?;
     let kind = callbacks_kind(changed, new).ok_or(Untried::Special)?;

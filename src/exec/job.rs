@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::converters::twins_term;
 use super::rollback_steps;
 use super::step::{Step, number};
 use super::step_term::{millis, steps_term};
@@ -19,7 +20,6 @@ use crate::rules::effects::{self, Acts};
 use crate::rules::{Change, Class, Purge, Ruleset};
 use crate::script::lower::Script;
 use crate::term::{Pid, Term};
-use crate::twin::Twin;
 
 /// Default patience of a suspension, as OTP's.
 pub const SUSPEND_TIMEOUT: Duration = Duration::from_secs(5);
@@ -135,7 +135,7 @@ pub fn job(
         key("special", special_term(changes)),
         key("loops", Term::binary(LOOPS.trim_end())),
         key("steps", steps_term(steps)),
-        key("twins", twins_term(rules)),
+        key("twins", twins_term(&rules.precomputed.converters)),
         key("rehearsed", modules_term(&rules.precomputed.rehearsed)),
         key("early", modules_term(&rules.precomputed.early)),
         key("back", rollback_steps::term(ways)),
@@ -257,22 +257,6 @@ fn special_term(changes: &ChangeSet) -> Term {
     };
     let loops = changes.loops().into_iter();
     Term::list(loops.map(|(m, found)| Term::tuple([Term::atom(m.as_str()), functions(found)])))
-}
-
-/// What computes states before the switch.
-fn twins_term(rules: &Ruleset) -> Term {
-    let twin = |twin: &Twin| {
-        Term::map([
-            key("name", Term::atom(twin.module.as_str())),
-            key("twin", Term::atom(twin.name.as_str())),
-            key("new", Term::binary(&twin.bytes)),
-            key(
-                "funs",
-                Term::Int(i64::try_from(twin.funs).unwrap_or(i64::MAX)),
-            ),
-        ])
-    };
-    Term::list(rules.precomputed.twins.iter().map(twin))
 }
 
 fn modules_term(modules: &BTreeSet<Module>) -> Term {

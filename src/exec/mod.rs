@@ -8,6 +8,7 @@ mod agent_reason;
 pub mod attach;
 mod children;
 pub mod condition;
+mod converters;
 pub mod event;
 pub mod interrupt;
 pub mod job;

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::agent_reason;
+use super::converters::twins_term;
 use super::interrupt::Interrupt;
 use super::liveness::Liveness;
 use super::step::Action;
@@ -27,7 +28,7 @@ use crate::plan::{Plan, StateCheck};
 use crate::rules::Ruleset;
 use crate::state::rehearsals::ModuleFigures;
 use crate::term::Term;
-use crate::twin::Twin;
+use crate::twin::Converters;
 
 /// How long is looked for mail before interrupts and the connection are looked at.
 const LOOK: Duration = Duration::from_millis(50);
@@ -224,8 +225,8 @@ pub struct RehearsalRequest<'a> {
     pub plan: &'a Plan,
     /// What is decided, for reasons in words.
     pub rules: &'a Ruleset,
-    /// The twins of all modules of the upgrade.
-    pub twins: &'a [Twin],
+    /// What runs the conversions.
+    pub converters: &'a Converters,
     /// What to try.
     pub trials: &'a [Trial],
     /// The loops of special processes, by module: how the agent finds those that began in another module.
@@ -398,17 +399,8 @@ impl Watched<'_> {
 fn job(what: &RehearsalRequest<'_>, mailbox: &Mailbox) -> Term {
     let limits = &what.limits;
     let atom = |module: &Module| Term::atom(module.as_str());
-    let number = |n: usize| Term::Int(i64::try_from(n).unwrap_or(i64::MAX));
     let key = |name: &str, value: Term| (Term::atom(name), value);
-    let twins = what.twins.iter().map(|twin| {
-        Term::map([
-            key("name", atom(&twin.module)),
-            key("twin", atom(&twin.name)),
-            key("new", Term::binary(&twin.bytes)),
-            key("funs", number(twin.funs)),
-        ])
-    });
-    let names: Vec<Module> = what.twins.iter().map(|twin| twin.module.clone()).collect();
+    let names = what.converters.modules();
     let mut steps = Vec::new();
     push(&mut steps, Action::TwinsLoad(names.clone()));
     // Each gets its part of the time, and what those before it have left.
@@ -433,7 +425,7 @@ fn job(what: &RehearsalRequest<'_>, mailbox: &Mailbox) -> Term {
             "loops",
             Term::binary(crate::facts::node::processes::LOOPS.trim_end()),
         ),
-        key("twins", Term::list(twins)),
+        key("twins", twins_term(what.converters)),
         key("steps", steps_term(&steps)),
         key("deadline", millis(limits.within + MARGIN)),
         key("undo", Term::atom("none")),

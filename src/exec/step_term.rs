@@ -491,7 +491,7 @@ fn entry(term: &Term) -> Option<ListEntry> {
     })
 }
 
-/// `#{module, twin, kind, extra, processes => all, …}`: all processes, within these limits.
+/// `#{module, kind, extra, processes => all, …}`: all processes, within these limits.
 fn trial_term(trial: &Trial, limits: &Limits) -> Term {
     let number = |n: usize| Term::Int(i64::try_from(n).unwrap_or(i64::MAX));
     let kind = match trial.kind {
@@ -507,7 +507,6 @@ fn trial_term(trial: &Trial, limits: &Limits) -> Term {
     });
     let all = [
         ("module", module_term(&trial.module)),
-        ("twin", module_term(&crate::twin::name(&trial.module))),
         ("kind", Term::atom(kind)),
         ("extra", trial.extra.clone()),
         ("keep", Term::boolean(trial.keep)),

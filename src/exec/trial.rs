@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::name::Module;
 use crate::term::{Atom, Term};
+use crate::twin::Entry;
 
 /// The bounds of a rehearsal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +54,18 @@ pub enum StateKind {
     Special,
 }
 
+impl StateKind {
+    /// The function that converts.
+    pub fn entries(self) -> &'static [Entry] {
+        match self {
+            Self::Server | Self::Handler => &[("code_change", 3)],
+            Self::StateMachine => &[("code_change", 4)],
+            Self::Supervisor => &[("init", 1)],
+            Self::Special => &[("system_code_change", 4)],
+        }
+    }
+}
+
 /// The conversion of one module, to be tried.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trial {
@@ -70,6 +83,13 @@ pub struct Trial {
     pub seek: Seek,
     /// The plan's checks on its states.
     pub checks: Vec<TrialCheck>,
+}
+
+impl Trial {
+    /// The module whose function converts.
+    pub fn converts(&self) -> &Module {
+        self.by.as_ref().map_or(&self.module, |(module, _)| module)
+    }
 }
 
 /// A check of the plan on a state and what it is converted to.

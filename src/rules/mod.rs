@@ -44,7 +44,7 @@ use crate::graph::order::Component;
 use crate::name::{App, Module};
 use crate::plan::AppliedCheck;
 use crate::term::{Atom, BigInt, Term};
-use crate::twin::Twin;
+use crate::twin::{Converters, Entry};
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -221,13 +221,24 @@ pub enum StateForm {
     Special,
 }
 
+impl StateForm {
+    /// The function that converts.
+    pub fn entries(self) -> &'static [Entry] {
+        match self {
+            Self::Server | Self::Handler => &[("code_change", 3)],
+            Self::StateMachine => &[("code_change", 4)],
+            Self::Special => &[("system_code_change", 4)],
+        }
+    }
+}
+
 /// The conversions that are computed before the switch ([`crate::script::precompute`]).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Precomputed {
     /// The modules.
     pub modules: BTreeMap<Module, StateForm>,
-    /// What computes: the new versions of these, and of the modules that their conversions call.
-    pub twins: Vec<Twin>,
+    /// What computes: the new versions of their conversions, and of what these call.
+    pub converters: Converters,
     /// Modules whose conversions have returned for all processes in a rehearsal a moment ago: those are not tried on
     /// copies again.
     pub rehearsed: BTreeSet<Module>,

@@ -13,8 +13,8 @@ use crate::facts::beam::BeamFacts;
 use crate::facts::change::{Beam, ChangeSet, Changed};
 use crate::name::Module;
 use crate::rules::{Change, Class, Precomputed, Ruleset, StateForm};
+use crate::twin::Converters;
 use crate::twin::conversion::{Conversion, Effect, Kind};
-use crate::twin::{self, Twins};
 
 /// A conversion that may be computed before the switch, as far as it alone is concerned.
 struct Candidate {
@@ -41,15 +41,19 @@ pub fn precomputed(changes: &ChangeSet, rules: &Ruleset, script: &Script, otp: u
         let new = changes.modules.get(module)?.new.as_ref()?;
         Some((module, &new.bytes[..]))
     });
-    let Twins { made, refused } = twin::all(beams, otp);
-    let has_twins = |module: &Module, candidate: &Candidate| {
+    let wanted = candidates.iter();
+    let wanted: Vec<_> = wanted
+        .map(|(module, one)| (module, one.form.entries()))
+        .collect();
+    let converters = Converters::of(&beams.collect(), &wanted, &BTreeSet::new(), otp);
+    let has_all = |module: &Module, candidate: &Candidate| {
         let mut all = candidate.reached.iter().chain([module]);
-        !all.any(|module| refused.contains_key(module))
+        converters.has(module) && !all.any(|module| converters.refused.contains_key(module))
     };
     let mut pure = BTreeSet::new();
     let mut modules = BTreeMap::new();
     for (module, candidate) in candidates {
-        if !has_twins(&module, &candidate) {
+        if !has_all(&module, &candidate) {
             continue;
         }
         if candidate.effect == Effect::Pure {
@@ -57,13 +61,13 @@ pub fn precomputed(changes: &ChangeSet, rules: &Ruleset, script: &Script, otp: u
         }
         modules.insert(module, candidate.form);
     }
-    let twins = match modules.is_empty() {
-        true => Vec::new(),
-        false => made,
+    let converters = match modules.is_empty() {
+        true => Converters::default(),
+        false => converters,
     };
     Precomputed {
         modules,
-        twins,
+        converters,
         rehearsed: BTreeSet::new(),
         pure,
         early: BTreeSet::new(),

@@ -53,6 +53,10 @@ impl<'a> Rows<'a> {
         self.cells.len() / self.width
     }
 
+    pub(super) fn rows(&self) -> impl Iterator<Item = &[u32]> {
+        self.cells.chunks_exact(self.width)
+    }
+
     pub(super) fn each(
         &mut self,
         mut change: impl FnMut(&mut [u32]) -> Result<(), NoTwin>,

@@ -8,6 +8,8 @@
 //! given to `spawn` mean the real module, since they end in states and messages. A call through such data reaches the
 //! version that runs. Literals are never touched. [`conversion`] says what a conversion does when it is tried.
 //!
+//! Where a conversion needs a few functions only, an [`excerpt`] has these of all modules, in one beam.
+//!
 //! A module with NIFs or `on_load` has no twin: its library or its function would really be run ([`NoTwin`]).
 
 mod atoms;
@@ -16,6 +18,7 @@ mod code;
 pub mod conversion;
 mod encode;
 mod error;
+pub mod excerpt;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,6 +31,7 @@ use chunks::{Builder, Rows};
 use code::Renaming;
 
 pub use error::NoTwin;
+pub use excerpt::Excerpt;
 
 /// What the name of a twin ends in.
 pub const SUFFIX: &str = "@updo";
@@ -63,6 +67,106 @@ pub struct Twins {
     pub made: Vec<Twin>,
     /// The modules without a twin: the twins of the others call the version of these that runs.
     pub refused: BTreeMap<Module, NoTwin>,
+}
+
+/// What a node loads to run conversions of new versions beside the running ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Converters {
+    /// Where the functions are that convert, and what these need.
+    pub excerpt: Option<Excerpt>,
+    /// Modules of which an excerpt cannot have all that their conversions need, and what those call.
+    pub twins: Vec<Twin>,
+    /// The modules that have neither: twins call the version of these that runs.
+    pub refused: BTreeMap<Module, NoTwin>,
+}
+
+/// A function that begins a conversion, and its arity.
+pub type Entry = (&'static str, u32);
+
+impl Converters {
+    /// For the conversions `wanted`, each with the functions of which one begins it, out of the new beams of an upgrade.
+    /// Those of `whole` have twins.
+    pub fn of<'a>(
+        beams: &BTreeMap<&'a Module, &'a [u8]>,
+        wanted: &[(&'a Module, &'static [Entry])],
+        whole: &BTreeSet<Module>,
+        otp: u32,
+    ) -> Self {
+        let excerpt = |but: &BTreeSet<Module>| {
+            let wanted = wanted.iter().filter(|(module, _)| !but.contains(*module));
+            excerpt::excerpt(beams, wanted.copied(), otp)
+        };
+        let mut found = excerpt(whole);
+        loop {
+            let is_in = |module: &Module| {
+                let entries = found.as_ref().map(|excerpt| &excerpt.entries);
+                entries.is_some_and(|entries| entries.contains_key(module))
+            };
+            let others = wanted.iter().map(|(module, _)| *module);
+            let others = others.filter(|module| !is_in(module)).chain(whole);
+            let needed = imported(beams, others);
+            // One module has one of both.
+            if needed.iter().any(|module| is_in(module)) {
+                let but = needed.iter().chain(whole).cloned().collect();
+                found = excerpt(&but);
+                continue;
+            }
+            let those = needed
+                .iter()
+                .filter_map(|module| beams.get_key_value(module));
+            let Twins { made, refused } = all(those.map(|(module, beam)| (*module, *beam)), otp);
+            return Self {
+                excerpt: found,
+                twins: made,
+                refused,
+            };
+        }
+    }
+
+    /// The modules whose conversions the node can run with these, or whose functions those of others call.
+    pub fn modules(&self) -> Vec<Module> {
+        let entries = self
+            .excerpt
+            .iter()
+            .flat_map(|excerpt| excerpt.entries.keys());
+        let twins = self.twins.iter().map(|twin| &twin.module);
+        entries.chain(twins).cloned().collect()
+    }
+
+    /// Whether a conversion can be run.
+    pub fn has(&self, module: &Module) -> bool {
+        let excerpt = self.excerpt.as_ref();
+        excerpt.is_some_and(|excerpt| excerpt.entries.contains_key(module))
+            || self.twins.iter().any(|twin| twin.module == *module)
+    }
+}
+
+/// Modules, and those of the upgrade that they call, and those that these call.
+fn imported<'a>(
+    beams: &BTreeMap<&'a Module, &'a [u8]>,
+    modules: impl IntoIterator<Item = &'a Module>,
+) -> BTreeSet<Module> {
+    let mut needed = BTreeSet::new();
+    let mut open: Vec<Module> = modules.into_iter().cloned().collect();
+    while let Some(module) = open.pop() {
+        let Some(beam) = beams.get(&module) else {
+            continue;
+        };
+        if needed.insert(module) {
+            open.extend(imports(beam).unwrap_or_default());
+        }
+    }
+    needed
+}
+
+fn imports(beam: &[u8]) -> Result<Vec<Module>, BeamError> {
+    let plain = unpacked(beam)?;
+    let chunks = Chunks::parse(&plain)?;
+    let atoms = Atoms::read(&chunks)?;
+    let rows = triples(&chunks, "ImpT")?;
+    let owners: BTreeSet<u32> = rows.iter().map(|[owner, ..]| *owner).collect();
+    let names = owners.into_iter().filter_map(|owner| atoms.text(owner));
+    Ok(names.map(Module::new).collect())
 }
 
 /// The twins of all modules of an upgrade, for a node of an OTP release.

@@ -9,7 +9,8 @@ tests() -> [computed_servers, computed_fails_for_one, computed_statem, computed_
             computed_dies, computed_other_code, computed_two_handlers, computed_supervisor, computed_huge, computed_by_name, computed_rehearsed,
             computed_last_resort, computed_endless, computed_memory, computed_hanging, computed_undone, computed_resumed, computed_born, computed_wrapped, computed_without_twins,
             computed_over_budget, early_servers, early_fails, early_busy, early_dies, early_resumed, early_ranks, early_again, early_hangs, early_killed,
-            computed_at_resume, computed_executor_killed, computed_guardian_killed, computed_all_killed, computed_forward, computed_interpreted].
+            computed_at_resume, computed_executor_killed, computed_guardian_killed, computed_all_killed, computed_forward, computed_interpreted,
+            excerpt_computes, excerpt_fails, excerpt_rehearses].
 
 twin(M) -> list_to_atom(atom_to_list(M) ++ "@updo").
 
@@ -717,6 +718,72 @@ computed_forward() ->
 
 computed_interpreted() ->
     interpreted(fun() -> computed_servers(), clean(), computed_event(), clean(), computed_special(), clean(), computed_fun(), clean(), computed_endless() end).
+
+%% ---------------------------------------------------------------------------------------------------------------
+%% Conversions of several modules in one
+
+%% Clauses: of the conversions of t_xa and t_xb.
+excerpt(Clauses) ->
+    {N, B} = compile("-module('conversions@updo'). -export(['t_xa@updo:code_change'/3,'t_xb@updo:code_change'/3]). "
+                     "'t_xa@updo:code_change'(V,{1,X},E) -> {ok,{2,X,{V,E}}}. " ++ Clauses ++
+                     "helped(V,X,E) -> 't_xb@updo:other'(V,X,E). 't_xb@updo:other'(V,X,E) -> {ok,{2,X,{V,E}}}."),
+    [#{twin => N, new => B, funs => 1}
+     | [#{name => M, twin => N, entry => list_to_atom(atom_to_list(M) ++ "@updo:code_change")} || M <- [t_xa, t_xb]]].
+
+excerpted(More) ->
+    Job = with_twins([{server(M, 2), server(M, 1), server(twin(M), 2), server} || M <- [t_xa, t_xb]]),
+    maps:merge(Job, More).
+
+begun_both() ->
+    [load(server(M, 1)) || M <- [t_xa, t_xb]],
+    {[start(t_xa, I) || I <- lists:seq(1, 100)], [start(t_xb, I) || I <- lists:seq(1, 100)]}.
+
+excerpt_computes() ->
+    Plain = "'t_xb@updo:code_change'(V,{1,X},E) -> helped(V,X,E). ",
+    Fun = "'t_xb@updo:code_change'(V,{1,X},E) -> {ok,{2,X,{V,fun() -> E end}}}. ",
+    [begin
+        {As, Bs} = begun_both(),
+        {new, _, Es} = upgrade(excerpted(maps:merge(#{twins => excerpt(Clauses)}, More))),
+        [#{processes := 200, dead := 0}] = step(2, Es),
+        [{2, I, {"1.0", extra}} = ask(P) || {I, P} <- lists:zip(lists:seq(1, 100), As)],
+        %% With a fun of the excerpt the module itself converts, behind the switch.
+        [{2, I, {"1.0", extra}} = ask(P) || {I, P} <- lists:zip(lists:seq(1, 100), Bs)],
+        no_traces(t_xa, As ++ Bs),
+        false = erlang:module_loaded('conversions@updo'),
+        [exit(P, kill) || P <- As ++ Bs],
+        clean()
+     end || Clauses <- [Plain, Fun], More <- [#{}, #{early => [t_xa, t_xb], rehearsed => [t_xa, t_xb]}]].
+
+%% The failure goes by the names that the code has.
+excerpt_fails() ->
+    {As, Bs} = begun_both(),
+    W = watched(server(t_xa, 1)),
+    Clauses = "'t_xb@updo:code_change'(_,{1,50},_) -> error(no); 't_xb@updo:code_change'(V,{1,X},E) -> helped(V,X,E). ",
+    {old, #{reason := {conversion_failed, #{pid := P, reason := Why}}}, _} = upgrade(excerpted(#{twins => excerpt(Clauses)})),
+    P = lists:nth(50, Bs),
+    {match, _} = re:run(Why, "t_xb:code_change/3"),
+    nomatch = re:run(Why, "@updo:"),
+    unchanged(W),
+    [{1, I} = ask(Q) || Qs <- [As, Bs], {I, Q} <- lists:zip(lists:seq(1, 100), Qs)],
+    no_traces(t_xa, As ++ Bs),
+    false = erlang:module_loaded('conversions@updo'),
+    [exit(Q, kill) || Q <- As ++ Bs].
+
+excerpt_rehearses() ->
+    {As, Bs} = begun_both(),
+    Clauses = "'t_xb@updo:code_change'(V,{1,50},_) -> helped(V,50,lists:nth(9,[V])); "
+              "'t_xb@updo:code_change'(V,{1,X},E) -> helped(V,X,E). ",
+    Try = fun(M) -> #{module => M, kind => server, extra => extra, processes => all, wait => 1000, ms => 1000, words => 1000000,
+                      most => 1000000} end,
+    Steps = [{1, {twins_load, [t_xa, t_xb]}}, {2, {rehearse, Try(t_xa)}}, {3, {rehearse, Try(t_xb)}}, {4, {twins_drop, [t_xa, t_xb]}}],
+    {new, _, Es} = upgrade(job([], Steps, #{twins => excerpt(Clauses)})),
+    [#{twins := 1}] = step(1, Es),
+    [#{converted := 100, failed := 0}] = step(2, Es),
+    [#{converted := 99, failed := 1, failures := [#{reason := Why}]}] = step(3, Es),
+    {match, _} = re:run(Why, "t_xb,code_change,3|lists,nth"),
+    nomatch = re:run(Why, "@updo"),
+    [#{twins := 1, left := []}] = step(4, Es),
+    [exit(Q, kill) || Q <- As ++ Bs].
 
 %% Not one of tests(): how long a window is, beside one that converts after the switch.
 computed_many() -> [computed_many(N) || N <- [1000, 10000]].

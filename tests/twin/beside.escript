@@ -65,8 +65,32 @@ load(Name, File) ->
     {ok, Bin} = file:read_file(File),
     code:load_binary(Name, File, Bin).
 
+%% Twins, or an excerpt of all of them with modules in front of it that are called like twins.
 load_all() ->
-    [{module, Name} = load(Name, File) || {_, Name, File, _} <- twins()].
+    case filelib:is_file(in("excerpt.beam")) of
+        false -> [{module, Name} = load(Name, File) || {_, Name, File, _} <- twins()];
+        true ->
+            {module, Excerpt} = load('conversions@updo', in("excerpt.beam")),
+            Has = maps:from_list([{F, true} || F <- erlang:get_module_info(Excerpt, exports)]),
+            [front(M, Name, Original, Excerpt, Has) || {M, Name, _, Original} <- twins()],
+            true = code:delete(Excerpt),
+            true = code:soft_purge(Excerpt),
+            {module, Excerpt} = load(Excerpt, in("excerpt.beam"))
+    end.
+
+front(M, Name, Original, Excerpt, Has) ->
+    {ok, {M, [{exports, Exports}]}} = beam_lib:chunks(Original, [exports]),
+    Functions = [front_function(M, F, A, Excerpt, Has) || {F, A} <- Exports, F =/= module_info],
+    Forms = [{attribute, 1, module, Name}, {attribute, 1, compile, [export_all, {no_auto_import, Exports}]} | Functions],
+    {ok, Name, Beam} = compile:forms(Forms, [nowarn_export_all]),
+    {module, Name} = code:load_binary(Name, "front", Beam).
+
+front_function(M, F, A, Excerpt, Has) ->
+    Args = [{var, 1, list_to_atom("A" ++ integer_to_list(N))} || N <- lists:seq(1, A)],
+    In = list_to_atom(atom_to_list(M) ++ "@updo:" ++ atom_to_list(F)),
+    {ToM, ToF} = case Has of #{{In, A} := true} -> {Excerpt, In}; _ -> {M, F} end,
+    Call = {call, 1, {remote, 1, {atom, 1, ToM}, {atom, 1, ToF}}, Args},
+    {function, 1, F, A, [{clause, 1, Args, [], [Call]}]}.
 
 %% ------------------------------------------------------------------------------------------------ the loader
 

@@ -6,6 +6,7 @@
 
 mod compute;
 mod conversion;
+mod excerpts;
 mod hostile;
 mod loading;
 mod own_name;

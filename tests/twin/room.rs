@@ -7,10 +7,12 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use tempfile::TempDir;
+use updo::facts::beam::BeamFacts;
 use updo::facts::beam::chunk::{Atoms, Chunks, unpacked};
 use updo::name::Module;
 use updo::term::{Term, etf};
-use updo::twin::{NoTwin, all};
+use updo::twin::excerpt::excerpt;
+use updo::twin::{Entry, NoTwin, all};
 
 /// A number of the environment.
 pub fn setting(name: &str, usual: u64) -> u64 {
@@ -135,6 +137,35 @@ impl Room {
         }
         fs::write(self.path().join("twins"), list).expect("written");
         twins.refused
+    }
+
+    /// Makes an excerpt of every exported function that can be in one. Gives how many, and of how many modules.
+    pub fn excerpt(&self, beams: &[(PathBuf, Module, Vec<u8>)]) -> (usize, usize) {
+        let bifs = updo::facts::beam::bifs::bifs(installed().otp);
+        // What the emulator has itself is called there.
+        let others = beams
+            .iter()
+            .filter(|(_, m, _)| bifs.of_module(m.as_str()).is_none());
+        let set: BTreeMap<_, _> = others
+            .map(|(_, module, bytes)| (module, &bytes[..]))
+            .collect();
+        let mut wanted: Vec<(&Module, &'static [Entry])> = Vec::new();
+        let mut list = String::new();
+        for (path, module, bytes) in beams {
+            let exports = BeamFacts::read(bytes).expect("a beam").exports;
+            for function in exports {
+                let name: &'static str = String::leak(function.name.to_string());
+                wanted.push((module, Vec::leak(vec![(name, function.arity)])));
+            }
+            let name = Term::atom(updo::twin::name(module).as_str());
+            let (module, path) = (Term::atom(module.as_str()), text(&inside(path)));
+            list += &format!("{{{module}, {name}, none, {path}}}.\n");
+        }
+        let excerpt = excerpt(&set, wanted, installed().otp).expect("an excerpt");
+        fs::write(self.path().join("excerpt.beam"), &excerpt.bytes).expect("written");
+        fs::write(self.path().join("twins"), list).expect("written");
+        let exported = BeamFacts::read(&excerpt.bytes).expect("a beam").exports;
+        (exported.len(), excerpt.entries.len())
     }
 
     /// Runs a function of the script on this folder and gives its answer.

@@ -169,7 +169,7 @@ pub fn await_standing(node: &TestNode) {
 #[track_caller]
 pub fn await_computing(node: &TestNode) {
     node.await_true(
-        "[] =/= [P || P <- processes(), {_, {bank_account@updo, _, _}} <- [process_info(P, current_function)]]",
+        "[] =/= [P || P <- processes(), {_, {conversions@updo, _, _}} <- [process_info(P, current_function)]]",
     );
     assert_eq!(node.eval_text("erlang:module_loaded(bank_fee)"), "false");
 }

@@ -56,7 +56,7 @@ fn while_states_are_computed_the_run_is_aborted() {
             .says(&["E611", "all processes were resumed", "is as before"]);
         is(node, Is::Old, &pids);
         assert_eq!(
-            node.eval_text("erlang:module_loaded(bank_account@updo)"),
+            node.eval_text("erlang:module_loaded(conversions@updo)"),
             "false"
         );
     }

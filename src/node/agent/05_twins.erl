@@ -1,6 +1,7 @@
 %% Twins: new versions under names of their own (`m@updo`), loaded beside what runs, so that the
-%% new code can be tried before anything is switched. The client makes their beams; nothing here
-%% knows how.
+%% new code can be tried before anything is switched; and an excerpt of several, `conversions@updo`:
+%% one module with the functions that conversions need, `'m@updo:code_change'/3`. The client makes
+%% the beams; nothing here knows how.
 %%
 %% They are gone when the run ends, however it ends: a step drops them, the end of every run, the
 %% guardian when executors die too often, and the watchdog when both are killed. Purged softly
@@ -17,12 +18,14 @@ twins_load(Ms) ->
     Twins = [T || #{name := M} = T <- job(twins, []), lists:member(M, Ms)],
     Missing = Ms -- [M || #{name := M} <- Twins],
     Missing =:= [] orelse fail({not_in_job, hd(Missing)}),
-    fun_table_has_room(lists:sum([maps:get(funs, T, 0) || T <- Twins])),
-    Names = [N || #{twin := N} <- Twins],
+    Names = lists:usort([N || #{twin := N} <- Twins]),
+    Code = [{N, New, maps:get(funs, T, 0)} || #{twin := N, new := New} = T <- job(twins, []),
+                                              lists:member(N, Names)],
+    fun_table_has_room(lists:sum([Funs || {_, _, Funs} <- Code])),
     log({set, twins, lists:usort(Names ++ log_get(twins))}),
     InUse = twins_gone(Names),
     InUse =:= [] orelse fail({twins_in_use, InUse}),
-    Load = fun() -> twins_load_each([{N, New} || #{twin := N, new := New} <- Twins]) end,
+    Load = fun() -> twins_load_each([{N, New} || {N, New, _} <- Code]) end,
     Us = case log_get(found) of [] -> at_low_priority(Load); _ -> Load() end,
     #{twins => length(Names), us => Us, schedulers => erlang:system_info(schedulers_online)}.
 
@@ -73,7 +76,7 @@ between_twins(Number) ->
 
 %% => twins_dropped()
 twins_drop(Ms) ->
-    Names = [N || #{name := M, twin := N} <- job(twins, []), lists:member(M, Ms)],
+    Names = lists:usort([N || #{name := M, twin := N} <- job(twins, []), lists:member(M, Ms)]),
     Left = twins_gone_one_by_one(Names),
     log({set, twins, (log_get(twins) -- Names) ++ Left}),
     #{twins => length(Names) - length(Left), left => Left}.
@@ -86,6 +89,34 @@ twins_end() ->
             Left = twins_gone_one_by_one(Names),
             log({set, twins, Left}),
             Left =:= [] orelse event({twins_left, Left})
+    end.
+
+%% ------------------------------------------------------------------------------------------------
+%% Calling
+
+%% Twin | {Excerpt, Function}: what converts in place of M.
+twin_of(M) ->
+    [Twin] = [case T of #{entry := F} -> {N, F}; _ -> N end
+              || #{name := Name, twin := N} = T <- job(twins, []), Name =:= M],
+    Twin.
+
+%% A callback of a twin, or of a module itself.
+call_twin({Excerpt, F}, _, Args) -> apply(Excerpt, F, Args);
+call_twin(Module, F, Args) -> apply(Module, F, Args).
+
+%% A frame of a twin goes by the name of its module, one of an excerpt by the name of the function,
+%% too.
+own_frame({M, F, A, Place}) ->
+    case {own_name(M), string:split(atom_to_list(F), "@updo:")} of
+        {Own, [[_ | _] = Name, [_ | _] = Function]} when Own =/= M ->
+            {list_to_atom(Name), list_to_atom(Function), A, Place};
+        {Own, _} -> {Own, F, A, Place}
+    end.
+
+own_name(M) ->
+    case string:split(atom_to_list(M), "@updo", trailing) of
+        [[_ | _] = Name, []] -> list_to_atom(Name);
+        _ -> M
     end.
 
 %% ------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@
 %% ------------------------------------------------------------------------------------------------
 %% The step
 
-%% What: #{module, twin, kind => server, statem, event, supervisor or special, extra,
+%% What: #{module, kind => server, statem, event, supervisor or special, extra,
 %%         vsn => of the running version, which is asked for it otherwise,
 %%         processes => [Pid] or all,
 %%         ms => limit of a conversion, words => of its heap,
@@ -67,10 +67,9 @@ rounded(Us, By) -> rounded((Us + 5) div 10, By * 10).
 with_twins(Asked, Twins) ->
     Named = Asked#{names => [N || #{name := N} <- Twins]},
     case Asked of
-        #{by := {Mod, F}} ->
-            [By] = [Twin || #{name := N, twin := Twin} <- Twins, N =:= Mod],
-            Named#{by := {By, F, Mod}};
-        _ -> Named
+        #{keep := true} -> Named#{twin => none};
+        #{by := {Mod, F}} -> Named#{by := {twin_of(Mod), F, Mod}, twin => none};
+        #{module := M} -> Named#{twin => twin_of(M)}
     end.
 
 %% All processes of the node are looked at once, for all modules that the steps ask about.
@@ -392,11 +391,7 @@ tried(State, #{kind := Kind, twin := Twin, vsn := Vsn, extra := Extra, module :=
             case unswitched(Stack, What) of
                 true -> unswitched;
                 false ->
-                    At = case {What, no_operator(Reason, Stack)} of
-                        {#{by := {By, _, Mod}}, Frames} -> place(Frames, By, Mod);
-                        {_, Frames} -> place(Frames, Twin, M)
-                    end,
-                    Why = {Class, unvalued(Reason), At},
+                    Why = {Class, unvalued(Reason), place(no_operator(Reason, Stack))},
                     {failed, Why, shape(State)}
             end
     end.
@@ -423,7 +418,7 @@ check_holds(Fun, Old, New) ->
         Class:Reason:Stack ->
             Place = case no_operator(Reason, Stack) of
                 [{erl_eval, _, _, _} | _] -> unknown;
-                Frames -> place(Frames, none, none)
+                Frames -> place(Frames)
             end,
             {Class, unvalued(Reason), Place}
     end.
@@ -464,21 +459,21 @@ tried(Kind, _, Is, _, _, #{by := {By, F, _}}) ->
     end;
 %% gen_server, gen_statem and sys take what is thrown for what is returned, gen_event does not.
 tried(server, Twin, S, Vsn, Extra, _) ->
-    try taken_as(server, Twin:code_change(Vsn, S, Extra))
+    try taken_as(server, call_twin(Twin, code_change, [Vsn, S, Extra]))
     catch throw:{ok, _} = Thrown -> Thrown end;
 tried(event, Twin, {_, _, S}, Vsn, Extra, _) ->
-    taken_as(event, Twin:code_change(Vsn, S, Extra));
+    taken_as(event, call_twin(Twin, code_change, [Vsn, S, Extra]));
 tried(statem, Twin, {Name, Data}, Vsn, Extra, _) ->
-    try taken_as(statem, Twin:code_change(Vsn, Name, Data, Extra))
+    try taken_as(statem, call_twin(Twin, code_change, [Vsn, Name, Data, Extra]))
     catch throw:{ok, _, _} = Thrown -> taken_as(statem, Thrown) end;
 %% A special process without system_replace_state/2 gives all that it keeps.
 tried(special, Twin, {Misc, M}, Vsn, Extra, _) ->
-    try taken_as(special, Twin:system_code_change(Misc, M, Vsn, Extra))
+    try taken_as(special, call_twin(Twin, system_code_change, [Misc, M, Vsn, Extra]))
     catch throw:{ok, _} = Thrown -> Thrown end;
 %% Its conversion is the new init/1, with what it was started with: the last element of its state.
 tried(supervisor, Twin, S, _, _, _) ->
     Args = case S of #{args := Known} -> Known; _ -> element(tuple_size(S), S) end,
-    case Twin:init(Args) of
+    case call_twin(Twin, init, [Args]) of
         ignore -> specified;
         {ok, Flags} when is_map(Flags), is_map(S) -> specified;
         {ok, {Flags, Specs}} ->
@@ -512,8 +507,10 @@ strategy_of(Flags) when is_map(Flags) ->
     end;
 strategy_of(_) -> none.
 
-%% Where it was raised; the twin goes by the name of its module.
-place([{Twin, F, A, _} | _], Twin, M) -> place([{M, F, A, []}], none, M);
-place([{M, F, A, _} | _], _, _) when is_list(A) -> {M, F, length(A)};
-place([{M, F, A, _} | _], _, _) -> {M, F, A};
-place(_, _, _) -> unknown.
+%% Where it was raised.
+place([{_, _, _, _} = Frame | _]) ->
+    case own_frame(Frame) of
+        {M, F, A, _} when is_list(A) -> {M, F, length(A)};
+        {M, F, A, _} -> {M, F, A}
+    end;
+place(_) -> unknown.

@@ -101,13 +101,12 @@ slowest(Slow) ->
 whereabouts(P) ->
     case process_info(P, current_stacktrace) of
         {_, [_ | _] = Stack} ->
-            [{M, F, A, _} | _] = [Frame || {M, _, _, _} = Frame <- Stack, not code:is_sticky(M)] ++
-                Stack,
+            [Own | _] = [Frame || {M, _, _, _} = Frame <- Stack, not code:is_sticky(M)] ++ Stack,
+            {M, F, A, _} = own_frame(Own),
             case F =:= ends andalso is_agent(M) of
                 true -> <<"a trial of its conversion on a copy">>;
                 false ->
-                    text_of("~tp:~tp/~tp",
-                            [own_name(M), F, if is_list(A) -> length(A); true -> A end])
+                    text_of("~tp:~tp/~tp", [M, F, if is_list(A) -> length(A); true -> A end])
             end;
         _ -> <<"?">>
     end.
@@ -231,8 +230,8 @@ Class =:= throw -> raised(Class, Reason, Stack);
 why(Other) -> text(no_args(Other)).
 
 raised(Class, Reason, Stack) ->
-    Ours = [setelement(1, F, own_name(M)) || {M, _, _, _} = F <- no_operator(Reason, Stack),
-                                             not code:is_sticky(M), not is_agent(M)],
+    Ours = [own_frame(F) || {M, _, _, _} = F <- no_operator(Reason, Stack),
+                            not code:is_sticky(M), not is_agent(M)],
     Where = case {Ours, Stack} of
         {[], []} -> [];
         {[], [F | _]} -> [" in ", frame(F)];
@@ -246,13 +245,6 @@ no_operator(badarith, [{erlang, _, _, _} | [_ | _] = Stack]) -> Stack;
 no_operator(_, Stack) -> Stack.
 
 is_agent(M) -> lists:prefix("updo_agent", atom_to_list(M)).
-
-%% Frames of a twin go by the name of its module.
-own_name(M) ->
-    case string:split(atom_to_list(M), "@updo", trailing) of
-        [[_ | _] = Name, []] -> list_to_atom(Name);
-        _ -> M
-    end.
 
 frame({M, F, A, Place}) ->
     Line = case {proplists:get_value(file, Place), proplists:get_value(line, Place)} of

@@ -31,9 +31,10 @@ prepare_twins(Steps) ->
 %% What is known before the pause: {bytes of constants, whether a state can have funs of a twin,
 %% #{Twin => Module}}.
 bounds(Twins) ->
+    Code = [T || #{new := _} = T <- Twins],
     {lists:sum([literals(beam_lib:chunks(Beam, ["LitT"], [allow_missing_chunks]))
-                || #{new := Beam} <- Twins]),
-     lists:any(fun(T) -> may_leave_funs(T) end, Twins),
+                || #{new := Beam} <- Code]),
+     lists:any(fun(T) -> may_leave_funs(T) end, Code),
      maps:from_list([{N, M} || #{name := M, twin := N} <- Twins])}.
 
 %% The same, when processes have been found and none is suspended yet.
@@ -77,9 +78,8 @@ early_op(M, N) ->
     lists:member(M, log_get(early)) orelse log({add, early, M}),
     Known = case get(early) of undefined -> #{}; Early -> Early end,
     put(early, Known#{M => N + maps:get(M, Known, 0)}),
-    [Twin] = [T || #{name := Name, twin := T} <- job(twins, []), Name =:= M],
-    {take, {Kind, M, Twin, old_vsn(up, M), Extra}, {lasts_when(N), {early_keeper(), mark()}},
-     get(dead_pid)}.
+    {take, {Kind, M, twin_of(M), old_vsn(up, M), Extra},
+     {lasts_when(N), {early_keeper(), mark()}}, get(dead_pid)}.
 
 early_keeper() ->
     case get(early_keeper) of
@@ -173,7 +173,7 @@ precompute(Id, Changes) ->
 precompute_one(Id, M, Kind, Extra, Keeper) ->
     {Sups, All} = by_kind(M, [parts_without(kept_state(M), Parts) || Parts <- parts_of(M)]),
     Pids = lists:append([parts_pids(Parts) || Parts <- All]),
-    Twins = [N || #{name := Name, twin := N} <- job(twins, []), Name =:= M],
+    Twins = [N || #{name := N} <- job(twins, []), N =:= M],
     Pids =:= [] orelse note_loops(#{M => list_to_tuple([Pids])}),
     case Pids =:= [] orelse Twins =:= [] orelse get({other_loop, M}) of
         true -> {0, 0};
@@ -185,7 +185,7 @@ precompute_one(Id, M, Kind, Extra, Keeper) ->
                     {length(Pids), 0};
                 false ->
                     Bounds = {lasts_when(length(Pids)), {Keeper, self(), mark()}},
-                    Sum = precompute_all(Id, {Kind, M, hd(Twins), old_vsn(up, M), Extra}, Bounds,
+                    Sum = precompute_all(Id, {Kind, M, twin_of(M), old_vsn(up, M), Extra}, Bounds,
                                          All),
                     Whole = not said_again(M, false) andalso Sups =:= [] andalso
                         Kind =/= event andalso kept_state(M) =:= [],
@@ -313,19 +313,21 @@ in_running(Stack, Keeper) ->
 converted(Module, S, {Kind, M, _, Vsn, Extra}) ->
     converted(Kind, Module, S, M, Vsn, Extra).
 
-converted(server, Module, S, _, Vsn, Extra) -> catch Module:code_change(Vsn, S, Extra);
+converted(server, Module, S, _, Vsn, Extra) ->
+    catch call_twin(Module, code_change, [Vsn, S, Extra]);
 converted(statem, Module, {Name, Data}, _, Vsn, Extra) ->
-    case catch Module:code_change(Vsn, Name, Data, Extra) of
+    case catch call_twin(Module, code_change, [Vsn, Name, Data, Extra]) of
         {ok, NewName, NewData} -> {ok, {NewName, NewData}};
         {ok, _} = Other -> {returned, Other};
         Other -> Other
     end;
 converted(event, Module, {H, I, S}, _, Vsn, Extra) ->
-    case catch Module:code_change(Vsn, S, Extra) of
+    case catch call_twin(Module, code_change, [Vsn, S, Extra]) of
         {ok, New} -> {ok, {H, I, New}};
         Other -> Other
     end;
-converted(special, Module, S, M, Vsn, Extra) -> catch Module:system_code_change(S, M, Vsn, Extra).
+converted(special, Module, S, M, Vsn, Extra) ->
+    catch call_twin(Module, system_code_change, [S, M, Vsn, Extra]).
 
 %% A conversion that never ends must not keep its process: it is tried on a copy first, which can be
 %% ended. A large state is not copied.
