@@ -6,6 +6,7 @@
 //! sends, never allocate by a peer's word alone, and never show a cookie.
 
 pub mod agent;
+pub mod compiled;
 mod control;
 pub mod cookie;
 pub mod epmd;

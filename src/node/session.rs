@@ -269,7 +269,8 @@ impl Session {
     }
 
     /// Says where compiled agents for nodes like this one are kept ([`agents`](crate::state::agents)). Once.
-    pub(crate) fn keep_agents(&self, place: PathBuf) {
+    #[doc(hidden)]
+    pub fn keep_agents(&self, place: PathBuf) {
         let _ = self.owner.agents.set(place);
     }
 

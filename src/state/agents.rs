@@ -27,8 +27,8 @@ const DIGEST: usize = 32;
 /// No agent is larger: it has 160 kB.
 const LARGEST: u64 = 4 << 20;
 
-/// What the names of the agent's modules begin with; four hexadecimal digits follow.
-const PREFIX: &[u8] = b"updo_agent_";
+/// What the names of the agent's modules, and of compiled questions, begin with; four hexadecimal digits follow.
+pub const PREFIX: &str = "updo_agent_";
 
 /// Where the agents that are compiled from a source, for nodes of a cookie, are kept: the path of a file but for the OTP
 /// release. Of the cookie only a digest is wanted.
@@ -79,7 +79,7 @@ fn renamed(mut beam: Vec<u8>, run: &str) -> Option<Vec<u8>> {
     // Behind the chunk's head: the number of atoms, then the length of the first in one byte, in both formats.
     let at = table + 4 + 4 + 4 + 1;
     let name = beam.get_mut(at..at + PREFIX.len() + 4)?;
-    if !name.starts_with(PREFIX) || run.len() != 4 {
+    if !name.starts_with(PREFIX.as_bytes()) || run.len() != 4 {
         return None;
     }
     name[PREFIX.len()..].copy_from_slice(run.as_bytes());

@@ -106,7 +106,7 @@ impl Converters {
             let others = others.filter(|module| !is_in(module)).chain(whole);
             let needed = imported(beams, others);
             // One module has one of both.
-            if needed.iter().any(|module| is_in(module)) {
+            if needed.iter().any(is_in) {
                 let but = needed.iter().chain(whole).cloned().collect();
                 found = excerpt(&but);
                 continue;

@@ -132,6 +132,58 @@ fn a_suspended_supervisor_costs_its_own_answer_only() {
     assert_eq!(world.node.eval_text(waiting), "0");
 }
 
+/// What looks at all processes is compiled on a node that has many of them, and kept.
+#[test]
+fn a_compiled_question_is_answered_like_an_evaluated_one() {
+    let world = shop();
+    world.node.eval(
+        "{ok, _} = fx_srv:start(), lists:foreach(fun(_) -> spawn(timer, sleep, [infinity]) end, lists:seq(1, 400)),
+         {ok, Busy} = supervisor:start_link(fx_pool_sup, []), unlink(Busy), ok = sys:suspend(Busy)",
+    );
+    let question = ProcessQuery {
+        modules: MODULES.iter().map(|name| Module::new(*name)).collect(),
+        ..ProcessQuery::default()
+    };
+    let (evaluating, compiling) = (world.node.connected(), world.node.connected());
+    let folder = tempfile::tempdir().expect("a folder");
+    compiling.keep_agents(folder.path().join("agents").join("test"));
+    let reductions = || -> i64 {
+        let all = world
+            .node
+            .eval_text("element(1, statistics(exact_reductions))");
+        all.parse().expect("a number")
+    };
+    let asked = |session| {
+        let before = reductions();
+        let answer = find_processes(session, 25, &question).expect("an answer");
+        (format!("{answer:?}"), reductions() - before)
+    };
+    let (expected, evaluated) = asked(&evaluating);
+    assert!(expected.contains("fx_worker"), "{expected}");
+    let kept = || {
+        let files = std::fs::read_dir(folder.path().join("agents"));
+        files.into_iter().flatten().count()
+    };
+    assert_eq!(kept(), 0);
+    let (made, _) = asked(&compiling);
+    assert_eq!((made == expected, kept()), (true, 1), "{made}\n{expected}");
+    let (again, native) = asked(&compiling);
+    assert!(again == expected, "{again}\n{expected}");
+    println!("{evaluated} reductions evaluated, {native} compiled");
+    assert!(native * 4 < evaluated, "{evaluated}, {native}");
+    // Nothing of it stays, although a supervisor did not answer.
+    let left = "[M || {M, _} <- code:all_loaded(), lists:prefix(\"updo_\", atom_to_list(M))]";
+    world.node.await_true(&format!("{left} =:= []"));
+    // One that was kept and is damaged is made anew.
+    for file in std::fs::read_dir(folder.path().join("agents"))
+        .expect("listed")
+        .flatten()
+    {
+        std::fs::write(file.path(), b"FOR1").expect("written");
+    }
+    assert!(asked(&compiling).0 == expected);
+}
+
 #[test]
 fn a_hundred_thousand_processes_are_found_soon_and_without_a_message() {
     let world = World::with(Options::default().args(&["+P", "300000"]), &["fx/ebin"]);

@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 use super::ask::{TIMEOUT, call_failed, unexpected_reply};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::name::{FunctionArity, Module};
-use crate::node::Session;
+use crate::node::{Session, compiled};
 use crate::term::{Pid, Term};
 
 /// `find_processes.erlexpr`, parsed: a list of expressions in the abstract format, and the values of constants in them. In the
@@ -234,6 +234,10 @@ pub fn find_processes(session: &Session, otp: u32, question: &ProcessQuery) -> R
         _ => None,
     });
     let bindings = Term::map(bindings.into_iter().chain(constants));
+    let failed = |error| call_failed("looking for processes", error);
+    if let Some(answer) = compiled::ask(session, forms, &bindings, TIMEOUT).map_err(failed)? {
+        return read(&answer).ok_or_else(|| unexpected_reply("looking for processes", &answer));
+    }
     // Maps cost erl_eval half as much; OTP 24 and older take lists, sorted by name, only.
     let bindings = match bindings {
         Term::Map(pairs) if otp < 25 => {
@@ -245,7 +249,7 @@ pub fn find_processes(session: &Session, otp: u32, question: &ProcessQuery) -> R
     let args = vec![forms.clone(), bindings, Term::atom("none")];
     let answer = session
         .call("erl_eval", "exprs", args, TIMEOUT)
-        .map_err(|error| call_failed("looking for processes", error))?;
+        .map_err(failed)?;
     let value = match answer.as_tuple() {
         Some([tag, value, _]) if tag.is_atom("value") => read(value),
         _ => None,

@@ -55,9 +55,14 @@ named_right(New) ->
     Bad = [{M, What} || #{name := M, new := B} <- New, What <- bad_beam(M, B)],
     Bad =:= [] orelse fail({not_loadable, Bad}).
 
+%% The emulator's own digest: beam_lib:md5/1 takes as many reductions as all else in a run.
 bad_beam(M, B) ->
-    case beam_lib:md5(B) of
-        {ok, {M, Md5}} -> put({expected, M}, Md5), [];
+    case beam_lib:chunks(B, ["Attr"], [allow_missing_chunks]) of
+        {ok, {M, _}} ->
+            case catch md5(B) of
+                <<_:16/binary>> = Md5 -> put({expected, M}, Md5), [];
+                _ -> [not_a_beam_file]
+            end;
         {ok, {Other, _}} -> [{is_module, Other}];
         {error, beam_lib, {What, _}} -> [What];
         {error, beam_lib, Why} -> [text(Why)]
@@ -124,7 +129,7 @@ cannot_undo() ->
              not is_binary(maps:get(old, Map, undefined))]
     end.
 
-md5(B) -> {ok, {_, Md5}} = beam_lib:md5(B), Md5.
+md5(B) -> code:module_md5(B).
 
 current_md5(M) ->
     case erlang:module_loaded(M) of
