@@ -4,7 +4,7 @@ CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo matrix bench start node translation pause rehearse run look sweep fuzz grammar fmt lint deny doc
+.PHONY: help setup build test demo matrix bench start node nodes translation pause rehearse run look sweep fuzz grammar fmt lint deny doc
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,7 +28,7 @@ matrix: setup build ## the same, and tests/upgrade, on nodes of OTP 23, 27 and 2
 	@bash scripts/matrix.sh
 
 # `make bench pause` measures the pause only, and so on.
-ifneq ($(filter pause node rehearse run start translation,$(MAKECMDGOALS)),)
+ifneq ($(filter pause node nodes rehearse run start translation,$(MAKECMDGOALS)),)
 bench: ; @:
 else
 bench: build start node translation ## reading and analysis beside xref, and the next three; make bench pause: that only
@@ -53,6 +53,9 @@ rehearse: setup ## what a rehearsal costs the calls of a node, and how good the 
 
 run: setup ## whole upgrades of 50 to 5,000 modules, beside the 2012 original (minutes)
 	@$(CARGO) bench --quiet --locked --bench run
+
+nodes: setup ## one upgrade of 1 to 20 nodes in one batch, beside that of one (minutes)
+	@$(CARGO) bench --quiet --locked --bench nodes
 
 look: build ## a report and a graph in headless Chromium, asserted on, and as pictures in target/look
 	@bash scripts/look.sh "$${UPDO_BIN:-$(abspath $(TARGET))/release/updo}"

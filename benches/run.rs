@@ -9,24 +9,27 @@
 //!
 //! `make bench run`, or `cargo bench --bench run -- 500/100 …` for some sizes.
 
+#[path = "run/code.rs"]
+mod code;
+#[path = "page.rs"]
+mod page;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use code::{Code, SETTLED};
+use support::TestNode;
 use support::apps::copy_whole;
 use support::desk::Desk;
-use support::{Options, TestNode};
 
 /// Modules and changed modules.
 const SIZES: [(usize, usize); 4] = [(50, 10), (500, 100), (2_000, 500), (5_000, 1_000)];
 /// Measurements of each.
 const ROUNDS: usize = 3;
-/// What was written in the last seconds is not remembered.
-const SETTLED: Duration = Duration::from_secs(4);
 
 /// What one upgrade took.
 #[derive(Clone, Copy, Default)]
@@ -41,20 +44,30 @@ fn main() {
         return;
     }
     let wanted: Vec<String> = std::env::args().filter(|arg| arg.contains('/')).collect();
-    println!("a whole upgrade: ms, and million reductions of the node; medians of {ROUNDS}");
-    println!(
-        "{:>13} {:>9} {:>18} {:>18} {:>18} {:>8} {:>10}",
-        "modules", "servers", "original", "updo, cold", "updo, warm", "time", "reductions"
-    );
+    let mut rows = Vec::new();
     for (modules, changed) in SIZES {
         let title = format!("{modules}/{changed}");
         if wanted.is_empty() || wanted.contains(&title) {
-            size(&title, modules, changed);
+            rows.push(size(&title, modules, changed));
         }
     }
+    let titles = [
+        "modules/changed",
+        "servers",
+        "original: ms",
+        "M reductions",
+        "updo, cold: ms",
+        "M reductions",
+        "updo, warm: ms",
+        "M reductions",
+        "time",
+        "reductions",
+    ];
+    page::table("run", &titles, &rows);
+    page::bars("run", &titles, &rows, &[2, 4, 6]);
 }
 
-fn size(title: &str, modules: usize, changed: usize) {
+fn size(title: &str, modules: usize, changed: usize) -> Vec<String> {
     let code = Code::made(modules, changed);
     let mut costs = [const { Vec::new() }; 3];
     let mut servers = 0;
@@ -63,33 +76,28 @@ fn size(title: &str, modules: usize, changed: usize) {
             .into_iter()
             .enumerate()
         {
-            let (cost, number) = code.upgraded(&way);
+            let (cost, number) = upgraded(&code, changed, &way);
             costs[at].push(cost);
             servers = number;
         }
     }
     let [original, cold, warm] = costs.map(median);
-    let pair = |cost: Cost| {
-        let (ms, millions) = (
-            cost.took.as_secs_f64() * 1000.0,
-            cost.reductions as f64 / 1e6,
-        );
-        format!("{ms:>9.0} {millions:>8.1}")
-    };
-    println!(
-        "{title:>13} {servers:>9} {} {} {} {:>8} {:>10}",
-        pair(original),
-        pair(cold),
-        pair(warm),
-        format!(
-            "1/{:.1}",
-            original.took.as_secs_f64() / warm.took.as_secs_f64()
-        ),
-        format!(
-            "1/{:.1}",
-            original.reductions as f64 / warm.reductions as f64
-        ),
-    );
+    let ms = |cost: Cost| format!("{:.0}", cost.took.as_secs_f64() * 1000.0);
+    let millions = |cost: Cost| format!("{:.1}", cost.reductions as f64 / 1e6);
+    let time = original.took.as_secs_f64() / warm.took.as_secs_f64();
+    let reductions = original.reductions as f64 / warm.reductions as f64;
+    vec![
+        title.to_owned(),
+        servers.to_string(),
+        ms(original),
+        millions(original),
+        ms(cold),
+        millions(cold),
+        ms(warm),
+        millions(warm),
+        format!("1/{time:.1}"),
+        format!("1/{reductions:.1}"),
+    ]
 }
 
 fn median(mut costs: Vec<Cost>) -> Cost {
@@ -107,121 +115,57 @@ enum Way {
     Warm,
 }
 
-/// Both versions, compiled.
-struct Code {
-    folder: tempfile::TempDir,
-    tools: PathBuf,
-    modules: usize,
-    changed: usize,
+/// A fresh node with version 1, upgraded to version 2; and how many servers it has.
+fn upgraded(code: &Code, changed: usize, way: &Way) -> (Cost, i64) {
+    let (deployed, servers) = code.deployed();
+    code.replace(&deployed);
+    let node = &deployed.node;
+    let cost = match way {
+        Way::Original => {
+            sleep(Duration::from_millis(500));
+            let done = measured(node, || node.eval_text("element(1, original:run())"));
+            assert_eq!(done.0, changed.to_string());
+            done.1
+        }
+        Way::Cold | Way::Warm => by_updo(code, node, way),
+    };
+    code.is_new(node);
+    (cost, servers)
 }
 
-impl Code {
-    /// Compiled on a node of its own.
-    fn made(modules: usize, changed: usize) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let tools = folder.path().join("tools");
-        fs::create_dir_all(&tools).expect("can be made");
-        let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/run");
-        let node = Options::default().path(&tools).start();
-        for module in ["many", "original"] {
-            let built = node.eval_text(&format!(
-                "compile:file({:?}, [{{outdir, {tools:?}}}])",
-                here.join(module)
-            ));
-            assert!(built.starts_with("{ok"), "{module}: {built}");
+fn by_updo(code: &Code, node: &TestNode, way: &Way) -> Cost {
+    let desk = Desk::rehearsing();
+    let old = code.old();
+    let plan = desk.write(
+        "plan.updo",
+        &format!("plan \"many\".\ncode on_disk.\nold from {old:?}.\n"),
+    );
+    let plan = plan.to_str().expect("UTF-8");
+    sleep(SETTLED);
+    if matches!(way, Way::Warm) {
+        desk.on(node, &["preview", plan]).run().exits(0);
+        // What another node had an upgrade with before.
+        let agents = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench-run-agents");
+        if agents.exists() {
+            copy_whole(&agents, &desk.agents());
         }
-        node.eval(&format!(
-            "many:make({:?}, {modules}, {changed}), ok",
-            folder.path()
-        ));
-        Self {
-            folder,
-            tools,
-            modules,
-            changed,
-        }
+    } else {
+        let _ = fs::remove_dir_all(desk.agents());
     }
-
-    /// A fresh node with version 1, upgraded to version 2; and how many servers it has.
-    fn upgraded(&self, way: &Way) -> (Cost, i64) {
-        let deployed = tempfile::tempdir().expect("a temporary folder");
-        let lib = deployed.path().join("lib");
-        copy_whole(&self.folder.path().join("lib"), &lib);
-        let mut options = Options::default().path(&self.tools);
-        let entries = fs::read_dir(&lib).expect("is there");
-        options
-            .paths
-            .extend(entries.map(|entry| entry.expect("an entry").path().join("ebin")));
-        let node = options.start();
-        let servers = node.eval(&format!(
-            "begin ok = application:start(sasl), ok = code:ensure_modules_loaded([xref, systools_rc, systools_make, \
-             release_handler_1, beam_lib]), N = many:start({}), garbage_collect(), N end",
-            self.modules
-        ));
-        self.replace(&lib);
-        let cost = match way {
-            Way::Original => {
-                sleep(Duration::from_millis(500));
-                let done = measured(&node, || node.eval_text("element(1, original:run())"));
-                assert_eq!(done.0, self.changed.to_string());
-                done.1
-            }
-            Way::Cold | Way::Warm => self.by_updo(&node, way),
-        };
-        let after = node.eval_text(&format!("many:states({})", self.modules));
-        assert!(after.contains("2 =>"), "{after}");
-        assert_eq!(node.eval_text("many_0:v()"), "2");
-        (cost, servers.as_i64().expect("a number"))
+    let port = node.epmd_port().to_string();
+    let (ran, cost) = measured(node, || {
+        desk.updo(&["run", plan, "--yes"])
+            .env("UPDO_EPMD_PORT", &port)
+            .env("UPDO_TARGET", node.name())
+            .run()
+    });
+    ran.exits(0);
+    if matches!(way, Way::Cold) {
+        let agents = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench-run-agents");
+        let _ = fs::remove_dir_all(&agents);
+        copy_whole(&desk.agents(), &agents);
     }
-
-    /// Version 2 of what changes, in its place on the disk of the node.
-    fn replace(&self, lib: &Path) {
-        for entry in fs::read_dir(self.folder.path().join("new")).expect("is there") {
-            let file = entry.expect("an entry").path();
-            let name = file.file_name().expect("a name");
-            let number = file.file_stem().and_then(|stem| stem.to_str());
-            let number: usize = number
-                .and_then(|stem| stem.strip_prefix("many_")?.parse().ok())
-                .expect("a number");
-            let to = lib.join(format!("many_app_{}-1/ebin", number / 100));
-            fs::copy(&file, to.join(name)).expect("can be copied");
-        }
-    }
-
-    fn by_updo(&self, node: &TestNode, way: &Way) -> Cost {
-        let desk = Desk::rehearsing();
-        let old = self.folder.path().join("lib/*/ebin");
-        let plan = desk.write(
-            "plan.updo",
-            &format!("plan \"many\".\ncode on_disk.\nold from {old:?}.\n"),
-        );
-        let plan = plan.to_str().expect("UTF-8");
-        sleep(SETTLED);
-        if matches!(way, Way::Warm) {
-            desk.on(node, &["preview", plan]).run().exits(0);
-            // What another node had an upgrade with before.
-            let agents = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench-run-agents");
-            if agents.exists() {
-                copy_whole(&agents, &desk.agents());
-            }
-        } else {
-            let _ = fs::remove_dir_all(desk.agents());
-        }
-        let port = node.epmd_port().to_string();
-        let (ran, cost) = measured(node, || {
-            desk.updo(&["run", plan, "--yes"])
-                .env("UPDO_EPMD_PORT", &port)
-                .env("UPDO_TARGET", node.name())
-                .run()
-        });
-        ran.exits(0);
-        if matches!(way, Way::Cold) {
-            let agents = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench-run-agents");
-            let _ = fs::remove_dir_all(&agents);
-            copy_whole(&desk.agents(), &agents);
-        }
-        cost
-    }
+    cost
 }
 
 /// What the node spends while something is done, less what the question itself costs.

@@ -48,6 +48,7 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
         "exec",
         &[
             &[
+                "converters",
                 "event",
                 "interrupt",
                 "liveness",

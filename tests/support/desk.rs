@@ -305,7 +305,7 @@ impl Running {
         self.ran()
     }
 
-    /// The same, and the most memory it has had resident, in MiB.
+    /// The same, and the most memory it has had resident, in KiB.
     pub fn wait_with_peak(mut self) -> (Ran, u64) {
         let status = format!("/proc/{}/status", self.child.id());
         let (mut peak, until) = (0, Instant::now() + PATIENCE);
@@ -313,7 +313,7 @@ impl Running {
             let text = fs::read_to_string(&status).unwrap_or_default();
             let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
             let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-            peak = peak.max(kib.unwrap_or(0) / 1024);
+            peak = peak.max(kib.unwrap_or(0));
             if self.has_ended() {
                 assert!(peak > 0, "nothing was measured");
                 return (self.ran(), peak);

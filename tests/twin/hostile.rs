@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use updo::facts::beam::BeamFacts;
 use updo::facts::beam::chunk::{Chunks, MAX_BEAM};
 use updo::name::Module;
-use updo::twin::{NoTwin, name, twin};
+use updo::twin::excerpt::excerpt;
+use updo::twin::{Entry, NoTwin, name, twin};
 
 use super::room::{beams, setting};
 
@@ -117,6 +118,44 @@ fn mutations_never_panic_and_stay_small() {
         made > 500 && refused > 500,
         "{made} made, {refused} refused"
     );
+}
+
+/// The same for excerpts of all functions of a mutated module that can be in one.
+#[test]
+fn excerpts_of_mutations_never_panic_and_stay_small() {
+    let seed = setting("UPDO_SEED", 1);
+    let each = setting("UPDO_COUNT", 0).div_ceil(500).max(15);
+    let mut random = Random(0x5EED_EC5E_0000_0001 ^ seed << 16);
+    let (mut made, mut none) = (0, 0);
+    for (path, module, original) in beams("stdlib").into_iter().chain(beams("elixir")) {
+        if original.len() > 40_000 {
+            continue;
+        }
+        let exports = BeamFacts::read(&original).expect("a beam").exports;
+        let functions = exports.iter().map(|f| -> &'static [Entry] {
+            vec![(&*String::leak(f.name.to_string()), f.arity)].leak()
+        });
+        let functions: Vec<_> = functions.collect();
+        let places = places(&original);
+        for _ in 0..each {
+            let bytes = mutated(&original, &places, &mut random);
+            let set = [(&module, &bytes[..])].into();
+            let wanted = functions.iter().map(|function| (&module, *function));
+            match excerpt(&set, wanted, 25) {
+                None => none += 1,
+                Some(excerpt) => {
+                    made += 1;
+                    // A name that was one byte of an index is a text, once for each function.
+                    let most = 16 * bytes.len() + (1 << 20);
+                    assert!(excerpt.bytes.len() < most, "{}", path.display());
+                    BeamFacts::read(&excerpt.bytes)
+                        .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+                }
+            }
+        }
+    }
+    println!("excerpts: {made} made of mutated beams, {none} not (seed {seed})");
+    assert!(made > 500 && none > 100, "{made} made, {none} not");
 }
 
 /// The same input gives the same bytes, and a compressed file those of the plain one.

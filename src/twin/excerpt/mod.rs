@@ -13,7 +13,7 @@ mod copy;
 mod source;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::facts::beam::bifs::{Bifs, bifs};
 use crate::facts::beam::chunk::unpacked;
@@ -47,13 +47,6 @@ fn name(module: &str, function: &str) -> String {
     format!("{module}{}{MARK}{function}", super::SUFFIX)
 }
 
-/// The module and function that a name of an excerpt stands for.
-pub fn original(name: &str) -> Option<(&str, &str)> {
-    let (module, function) = name.split_once(super::SUFFIX)?;
-    let function = function.strip_prefix(MARK)?;
-    (!module.is_empty()).then_some((module, function))
-}
-
 /// A function: the module's place among the sources, and its own place there.
 type Place = (usize, usize);
 
@@ -73,11 +66,12 @@ pub fn excerpt<'a>(
         built_in: bifs(otp),
         sources: Vec::new(),
         known: BTreeMap::new(),
+        calls: HashMap::new(),
     };
     let mut taken = BTreeSet::new();
     let mut entries = BTreeMap::new();
     for (module, begins) in wanted {
-        if let Some((entry, needed)) = world.conversion(module, begins) {
+        if let Some((entry, needed)) = world.conversion(module, begins, &taken) {
             taken.extend(needed);
             entries.insert(module.clone(), entry);
         }
@@ -104,14 +98,17 @@ struct World<'a, 'p> {
     sources: Vec<(Module, Source<'p>)>,
     /// Where a module is among the sources; `None` when it cannot be taken from.
     known: BTreeMap<&'a Module, Option<usize>>,
+    /// What functions call, as far as they have been looked at; `None` of one that cannot be taken.
+    calls: HashMap<Place, Option<Vec<Place>>>,
 }
 
 impl World<'_, '_> {
-    /// The function that a conversion begins with, and all that it needs.
+    /// The function that a conversion begins with, and all that it needs beside what is taken for others.
     fn conversion(
         &mut self,
         module: &Module,
         begins: &[(&str, u32)],
+        taken: &BTreeSet<Place>,
     ) -> Option<(String, BTreeSet<Place>)> {
         let source = self.source(module)?;
         let of = &self.sources[source].1;
@@ -126,8 +123,8 @@ impl World<'_, '_> {
         let mut needed = BTreeSet::new();
         let mut open = vec![(source, function)];
         while let Some(place) = open.pop() {
-            if needed.insert(place) {
-                open.extend(self.calls(place).ok()?);
+            if !taken.contains(&place) && needed.insert(place) {
+                open.extend(self.calls_of(place)?);
             }
         }
         Some((name(module.as_str(), begin), needed))
@@ -149,6 +146,14 @@ impl World<'_, '_> {
         });
         self.known.insert(module, place);
         place
+    }
+
+    fn calls_of(&mut self, place: Place) -> Option<&[Place]> {
+        if !self.calls.contains_key(&place) {
+            let calls = self.calls(place).ok();
+            self.calls.insert(place, calls);
+        }
+        self.calls.get(&place)?.as_deref()
     }
 
     /// What a function calls in modules of the upgrade, its own included.
