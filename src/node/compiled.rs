@@ -66,7 +66,7 @@ pub fn ask(
     match answer.as_tuple() {
         Some([ok, answer, compiled]) if ok.is_atom("ok") => {
             if let Some(compiled) = compiled.as_bytes() {
-                agents::keep(&place, &otp, &compiled);
+                agents::keep(&place, &otp, compiled);
             }
             Ok(Some(answer.clone()))
         }

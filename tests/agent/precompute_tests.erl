@@ -703,7 +703,7 @@ computed_all_killed() ->
         E = receive {updo, _, _, {started, #{executor := X}}} -> X after 5000 -> error(no_start) end,
         receive {updo, _, _, {step_started, 2}} -> ok after 5000 -> error(no_step) end,
         timer:sleep(Ms),
-        [exit(P, kill) || P <- [E, G]],
+        watchdog_tests:together(fun() -> [exit(P, kill) || P <- [E, G]] end),
         receive {updo, _, _, {finished, old, #{reason := agent_killed}}} -> ok after 10000 -> error(no_watchdog) end,
         wait(fun() -> not erlang:module_loaded(t_pka@updo) end, twin),
         is_old(t_pka, All, Ps),

@@ -18,10 +18,12 @@ watchdogs() -> [whereis(N) || N <- registered(), lists:prefix("updo_watchdog_", 
 
 %% In one instant: with no other scheduler at work and at the highest priority, none of them runs
 %% between the first signal and the last, so none can make a successor of another.
-kill_all() ->
+kill_all() -> together(fun() -> [exit(P, kill) || P <- agents()] end).
+
+together(Kill) ->
     Was = process_flag(priority, max),
     erlang:system_flag(multi_scheduling, block),
-    [exit(P, kill) || P <- agents()],
+    Kill(),
     erlang:system_flag(multi_scheduling, unblock),
     process_flag(priority, Was).
 

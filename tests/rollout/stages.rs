@@ -234,3 +234,20 @@ fn rehearsals_of_equal_nodes_are_counted() {
     assert_eq!(named.count(), 4, "{rest}");
     assert_eq!(fleet.versions(), [2; 6]);
 }
+
+/// The agent is compiled on one of several nodes, and the others get what it has made.
+#[test]
+fn one_node_compiles_for_all() {
+    let fleet = Fleet::new(4);
+    fleet.plan("rollout #{batch => 4}.");
+    fleet.run(&[]).run().exits(0).says(&["4 of 4 nodes"]);
+    assert_eq!(fleet.versions(), [2; 4]);
+    // A node loads its compiler when it needs it.
+    let compiles = |at: usize| {
+        fleet.nodes[at]
+            .node
+            .eval_text("erlang:module_loaded(beam_asm)")
+    };
+    let compiled = (0..4).filter(|at| compiles(*at) == "true").count();
+    assert_eq!(compiled, 1);
+}

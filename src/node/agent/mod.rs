@@ -4,7 +4,9 @@
 //! by `erl_eval` where there is no compiler) under a name of its own per run, and takes itself away when
 //! it is done. `PROTOCOL.md` beside this file says what goes over the wire.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
 use self::protocol::{BootstrapAnswer, Codec, DecodeError, LockState, Locked, Refusal, RunInfo};
@@ -83,9 +85,18 @@ pub fn start(session: &Session, run: &str, job: &Term) -> std::result::Result<Ag
         let otp = session.call("erlang", "system_info", asked, TIMEOUT).ok()?;
         Some((place, otp.to_text()?))
     });
-    let beam = kept
-        .as_ref()
-        .and_then(|(place, otp)| agents::load(place, otp, run));
+    let load = || {
+        kept.as_ref()
+            .and_then(|(place, otp)| agents::load(place, otp, run))
+    };
+    let mut beam = load();
+    // Of several nodes one compiles it, and the others get what it has made.
+    let mut _compiling = None;
+    if let (None, Some((place, otp))) = (&beam, &kept) {
+        let waited = Compiling::begin(place, otp);
+        beam = load();
+        _compiling = beam.is_none().then_some(waited);
+    }
     let mut answer = match bring(session, run, job, beam.as_deref()) {
         Ok(answer) => answer,
         // The agent runs on when the process that started it is killed.
@@ -123,6 +134,42 @@ pub fn start(session: &Session, run: &str, job: &Term) -> std::result::Result<Ag
             diagnostic.notes.push(error.to_string());
             StartError::Other(diagnostic)
         }),
+    }
+}
+
+/// The agents that are being compiled at this moment, by place and release.
+static BEING_COMPILED: (Mutex<BTreeSet<(PathBuf, String)>>, Condvar) =
+    (Mutex::new(BTreeSet::new()), Condvar::new());
+
+/// One node compiles an agent: the others that need the same one wait until this is dropped.
+struct Compiling(Option<(PathBuf, String)>);
+
+impl Compiling {
+    /// Waits for another that compiles the same one, but not for a node that takes very long.
+    fn begin(place: &Path, otp: &str) -> Self {
+        const PATIENCE: Duration = Duration::from_secs(20);
+        let this = (place.to_owned(), otp.to_owned());
+        let (lock, ended) = &BEING_COMPILED;
+        let Ok(all) = lock.lock() else {
+            return Self(None);
+        };
+        match ended.wait_timeout_while(all, PATIENCE, |all| all.contains(&this)) {
+            Ok((mut all, waited)) if !waited.timed_out() => {
+                all.insert(this.clone());
+                Self(Some(this))
+            }
+            _ => Self(None),
+        }
+    }
+}
+
+impl Drop for Compiling {
+    fn drop(&mut self) {
+        let (lock, ended) = &BEING_COMPILED;
+        if let (Some(this), Ok(mut all)) = (&self.0, lock.lock()) {
+            all.remove(this);
+            ended.notify_all();
+        }
     }
 }
 
