@@ -267,7 +267,8 @@ rehearsed_killed() ->
     wait(fun() -> length(In()) =:= 1 end, none_tries),
     exit(Exec, kill),
     receive {updo, _, _, {finished, old, _}} -> ok after 10000 -> error(not_finished) end,
-    [] = In(),
+    %% Its keeper ends it when it hears of the death.
+    wait(fun() -> In() =:= [] end, still_tries),
     wait(fun() -> not erlang:module_loaded('t_rh@updo') end, twin_left),
     agent_tests:settle(),
     untouched(Ps).
