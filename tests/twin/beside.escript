@@ -75,7 +75,9 @@ load_all() ->
             [front(M, Name, Original, Excerpt, Has) || {M, Name, _, Original} <- twins()],
             true = code:delete(Excerpt),
             true = code:soft_purge(Excerpt),
-            {module, Excerpt} = load(Excerpt, in("excerpt.beam"))
+            {module, Excerpt} = load(Excerpt, in("excerpt.beam")),
+            Excerpt = Excerpt:module_info(module),
+            {exports, [_ | _]} = lists:keyfind(exports, 1, Excerpt:module_info())
     end.
 
 front(M, Name, Original, Excerpt, Has) ->

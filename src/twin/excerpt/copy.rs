@@ -99,9 +99,49 @@ impl<'w, 'a, 'p> Excerpted<'w, 'a, 'p> {
             let name = new.function_name(*of, function.name)?;
             exports.extend([name, function.arity, new.label(*of, function.entry)?]);
         }
+        for arity in [0, 1] {
+            exports.extend(new.module_info(arity)?);
+        }
         new.code.push(op::INT_CODE_END);
         let funs = new.lambdas.rows.len();
-        Ok((new.file(taken.len(), opcode_max, &exports)?, funs))
+        Ok((new.file(taken.len() + 2, opcode_max, &exports)?, funs))
+    }
+
+    /// What every module has, as the compiler writes it: whatever looks at all modules of a node calls it. Gives its row of
+    /// the exports.
+    fn module_info(&mut self, arity: u32) -> Result<[u32; 3], NoTwin> {
+        // No source has this place.
+        let label = |new: &mut Self, number| new.label(usize::MAX, 1 + 2 * arity + number);
+        let (before, entry) = (label(self, 0)?, label(self, 1)?);
+        let name = self.atom("module_info")?;
+        let asked = [
+            self.atom("erlang")?,
+            self.atom("get_module_info")?,
+            arity + 1,
+        ];
+        let asked = self.imports.index(asked)?;
+        let own = compact(Tag::A, 1);
+        let mut code = vec![op::LABEL];
+        code.extend(compact(Tag::U, before));
+        code.push(op::FUNC_INFO);
+        code.extend(&own);
+        code.extend(compact(Tag::A, name));
+        code.extend(compact(Tag::U, arity));
+        code.push(op::LABEL);
+        code.extend(compact(Tag::U, entry));
+        if arity == 1 {
+            code.push(op::MOVE);
+            code.extend(compact(Tag::X, 0));
+            code.extend(compact(Tag::X, 1));
+        }
+        code.push(op::MOVE);
+        code.extend(&own);
+        code.extend(compact(Tag::X, 0));
+        code.push(op::CALL_EXT_ONLY);
+        code.extend(compact(Tag::U, arity + 1));
+        code.extend(compact(Tag::U, asked));
+        self.code.extend(code);
+        Ok([name, arity, entry])
     }
 
     fn file(
