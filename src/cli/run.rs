@@ -288,7 +288,9 @@ impl RolloutSelection {
             _ => signals.begin_several(),
         }
         let exit = match prepared_nodes.as_slice() {
-            [_] => self.alone(context, engine, &prepared_nodes, &stages, stream),
+            [_] if engine.plan.holds.is_empty() => {
+                self.alone(context, engine, &prepared_nodes, &stages, stream)
+            }
             _ => self.run_rollout(context, engine, &prepared_nodes, &stages, stream),
         };
         let mut left = left.iter().filter(|node| !nodes.contains(node));

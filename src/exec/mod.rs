@@ -9,6 +9,7 @@ pub mod attach;
 mod children;
 pub mod condition;
 pub mod event;
+pub mod hold;
 pub mod interrupt;
 pub mod job;
 mod listed_children;

@@ -274,7 +274,10 @@ fn checks(node: &NodeSection<'_>) -> Markup {
         .lines
         .iter()
         .copied()
-        .filter(|line| line["type"] == "check" || line["type"] == "hook")
+        .filter(|line| {
+            let kind = line["type"].as_str().unwrap_or_default();
+            ["check", "hook", "hold", "gate"].contains(&kind)
+        })
         .collect();
     html! {
         @if !all.is_empty() {
@@ -286,8 +289,14 @@ fn checks(node: &NodeSection<'_>) -> Markup {
                         @for line in all {
                             @let ok = line["ok"].as_bool().unwrap_or_default();
                             tr {
-                                td.soft { (line["kind"].as_str().unwrap_or("hook")) }
-                                td { (line["name"].as_str().unwrap_or_default()) }
+                                td.soft { (line["kind"].as_str().or(line["type"].as_str()).unwrap_or("hook")) }
+                                td {
+                                    (line["name"].as_str().unwrap_or_default())
+                                    @if let Some(goal) = line["for_ms"].as_f64() {
+                                        " (held " (ms(line["held_ms"].as_f64().unwrap_or_default())) " of " (ms(goal)) ")"
+                                    }
+                                    @if let Some(before) = line["before"].as_str() { " (before " (before) ")" }
+                                }
                                 td data-is="holds" { span class={ "state " (if ok { "good" } else { "bad" }) } { (if ok { "yes" } else { "no" }) } }
                                 td.num data-is="tries" { (line["tries"].as_u64().unwrap_or(1)) }
                                 td.num data-is="took" { (ms(line["took_ms"].as_f64().unwrap_or_default())) }
