@@ -329,6 +329,7 @@ impl RolloutSelection {
             deadline: engine.plan.deadline,
             ending: Ending::Run,
             rejoined: false,
+            is_brief: false,
             undo: prepared.upgrade.has_way_back(),
         };
         let mut one = One {
