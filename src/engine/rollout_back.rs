@@ -84,7 +84,7 @@ impl<'e> Walk<'e, '_> {
                 .errors
                 .first()
                 .is_some_and(|error| matches!(error.code, Code::E611 | Code::E608));
-            !end.is_good() && !(asked && called_off)
+            !(end.is_good() || (asked && called_off))
         });
         match failed {
             0 => None,
