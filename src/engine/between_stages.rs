@@ -121,12 +121,12 @@ impl<'e> Walk<'e, '_> {
         );
         self.watcher.on_event(RolloutEvent::HoldOver);
         match end {
-            StageHeld::Yes => {
-                for hold in holds {
+            StageHeld::Yes(applies) => {
+                for (hold, nodes) in holds.iter().zip(applies).filter(|(_, nodes)| *nodes > 0) {
                     self.watcher.on_event(RolloutEvent::Held {
                         name: &hold.name,
                         goal: hold.time,
-                        nodes: nodes.len(),
+                        nodes,
                     });
                 }
                 true

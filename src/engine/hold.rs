@@ -50,8 +50,8 @@ pub(super) enum HoldNews {
 
 /// How it ended for the stage.
 pub(super) enum StageHeld {
-    /// Everything has held.
-    Yes,
+    /// Everything has held: for each hold, on how many nodes it applies.
+    Yes(Vec<usize>),
     /// The end was requested.
     Stopped,
     /// It did not, on this node.
@@ -85,13 +85,13 @@ pub(super) fn hold(
             });
         }
         drop(sender);
-        let mut end = StageHeld::Yes;
+        let mut end = None;
         let mut running = nodes.len();
         while running > 0 {
-            let is_first = matches!(end, StageHeld::Yes);
+            let is_first = end.is_none();
             if is_first && interrupt.count() > asked {
                 shared.stop();
-                end = StageHeld::Stopped;
+                end = Some(StageHeld::Stopped);
             }
             match receiver.recv_timeout(LOOK) {
                 Ok((number, News::Log(lines))) => {
@@ -105,17 +105,22 @@ pub(super) fn hold(
                     let why = node_ended(&nodes[number], holds, shared, number, ended, tell);
                     if let (Some(why), true) = (why, is_first) {
                         shared.stop();
-                        end = StageHeld::No(nodes[number].prepared.node().clone(), why);
+                        let node = nodes[number].prepared.node().clone();
+                        end = Some(StageHeld::No(node, why));
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            if matches!(end, StageHeld::Yes) && running > 0 {
+            if end.is_none() && running > 0 {
                 tell(HoldNews::Progress(shared.states()));
             }
         }
-        end
+        end.unwrap_or_else(|| {
+            let states = shared.states();
+            let applies = |at: usize| states.iter().filter(|node| node[at].applies).count();
+            StageHeld::Yes((0..holds.len()).map(applies).collect())
+        })
     })
 }
 

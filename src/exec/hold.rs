@@ -117,6 +117,8 @@ pub struct HoldWatch<'a> {
     node: usize,
     shared: &'a HoldShared,
     tracks: Vec<Track>,
+    /// What the conditions of each said last: the same is not said again.
+    said: Vec<Vec<LogLine>>,
 }
 
 impl<'a> HoldWatch<'a> {
@@ -134,6 +136,7 @@ impl<'a> HoldWatch<'a> {
             node,
             shared,
             tracks: holds.iter().map(track).collect(),
+            said: vec![Vec::new(); holds.len()],
         }
     }
 
@@ -179,7 +182,10 @@ impl<'a> HoldWatch<'a> {
                 // Not an answer: it is asked again over the next connection.
                 return HoldEnd::Lost(why);
             }
-            log(lines);
+            if self.said[at] != lines {
+                log(lines.clone());
+                self.said[at] = lines;
+            }
             if let Some(cause) = self.evaluated(at, started, failure) {
                 return HoldEnd::Failed(at, cause);
             }

@@ -349,7 +349,7 @@ fn many_warnings_of_one_kind_are_one_where_the_plan_says_nothing_of_them() {
         let ebin = desk.path().join(folder);
         std::fs::create_dir_all(&ebin).expect("a folder");
         let source = |at: u32| {
-            let file = desk.write(
+            desk.write(
                 &format!("lone_{at}.erl"),
                 &format!(
                     "-module(lone_{at}).\n-behaviour(gen_server).\n-export([start/0, init/1, handle_call/3, handle_cast/2, code_change/3]).\n\
@@ -357,8 +357,7 @@ fn many_warnings_of_one_kind_are_one_where_the_plan_says_nothing_of_them() {
                      handle_call(_, _, S) -> {{reply, {version}, S}}.\nhandle_cast(_, S) -> {{noreply, S}}.\n\
                      code_change(\"1\", S, _) -> {{ok, S}}.\n"
                 ),
-            );
-            file
+            )
         };
         let sources: Vec<_> = (1..=6).map(source).collect();
         crate::support::compiler::compile(&ebin, &["debug_info"], &sources);

@@ -40,7 +40,7 @@ fn a_gate_is_asked_before_each_next_stage() {
     repl.run();
     assert!(!fleet.desk.path().join("asked").exists(), "it was run");
     let ran = fleet
-        .run(&["--report-junit", "junit.xml"])
+        .run(&["--report-junit", "junit.xml", "--report", "report.html"])
         .env("UPDO_COOKIE", &fleet.cookie())
         .env("RELEASE_COOKIE", &fleet.cookie())
         .env("ERL_FLAGS", &format!("-setcookie {}", fleet.cookie()));
@@ -83,6 +83,19 @@ fn a_gate_is_asked_before_each_next_stage() {
             "batch.started"
         ]
     );
+    let rollout = fleet.events(&["run.finished"])[0]["rollout"].clone();
+    let args = [
+        "report",
+        rollout.as_str().expect("a name"),
+        "-o",
+        "whole.html",
+    ];
+    fleet.updo(&args).run().exits(0);
+    for name in ["report.html", "whole.html"] {
+        let report = fleet.desk.read(name);
+        assert!(report.contains("p99 (before batch 1)"), "{name}");
+        assert!(report.contains("p99 (before batch 2)"), "{name}");
+    }
     assert!(
         fleet
             .desk

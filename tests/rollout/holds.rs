@@ -168,6 +168,24 @@ fn hostile_conditions_end_in_bounds() {
     }
 }
 
+/// A guard that does not hold: nothing is asked, and nothing says that it has held. The same line is not said each time.
+#[test]
+fn only_what_applies_is_asked() {
+    let fleet = Fleet::new(2);
+    let (first, second) = (fleet.name(0), fleet.name(1));
+    fleet.plan(&format!(
+        "rollout #{{canary => 1}}.\n\
+         hold \"never\" #{{for => 1m}} when otp() > 99 -> false.\n\
+         hold \"second\" #{{for => 400ms, every => 50ms}} when node() =:= '{second}' -> ok = info(\"looked\", []), true.\n"
+    ));
+    let ran = fleet.run(&[]).run().exits(0);
+    let ran = ran.says(&["hold ok second: held 400ms on 1 node"]);
+    assert!(!ran.stderr.contains("hold ok never"), "{ran}");
+    assert!(!ran.stderr.contains(&format!("{first} hold")), "{ran}");
+    assert_eq!(ran.stderr.matches("info looked").count(), 1, "{ran}");
+    assert_eq!(fleet.versions(), [2; 2]);
+}
+
 /// Not true once, and allowed to begin anew.
 #[test]
 fn within_allows_to_begin_anew() {
