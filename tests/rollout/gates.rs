@@ -213,3 +213,29 @@ fn children_of(fleet: &Fleet) -> Vec<String> {
     ours.map(|entry| std::fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default())
         .collect()
 }
+
+/// On a terminal: what runs, for how long, and how to end it; afterwards one line for each gate.
+#[test]
+fn a_terminal_shows_the_gate_that_runs() {
+    let fleet = Fleet::new(2);
+    gated(
+        &fleet,
+        "gate \"quick\" -> cmd \"true\".",
+        "gate \"g\" #{within => 10m} -> cmd \"sleep 1000\".",
+    );
+    let mut command = fleet.desk.command(crate::support::desk::UPDO);
+    command.args(["run", "plan.updo", "--yes"]).env(
+        "UPDO_EPMD_PORT",
+        fleet.nodes[0].node.epmd_port().to_string(),
+    );
+    let mut screen = crate::support::terminal::Terminal::watch(command, "xterm-256color");
+    let text = screen.await_text("of 10m00s, before batch 1");
+    assert!(text.contains("gate  g: "), "{text}");
+    assert!(text.contains("quick (before batch 1)"), "{text}");
+    assert!(text.contains("Ctrl-C=stop here"), "{text}");
+    screen.keys(crate::support::terminal::CTRL_C);
+    screen.await_text("1 of 2 nodes new · 1 not touched");
+    let ended = screen.end();
+    assert!(ended.contains("22"), "{ended}");
+    assert_eq!(fleet.versions(), [2, 1]);
+}

@@ -323,3 +323,25 @@ fn one_node_alone_holds_as_well() {
     assert_eq!(fleet.versions(), [1]);
     fleet.run(&["--detach"]).run().exits(2).says(&["--detach"]);
 }
+
+/// A node that does not answer any more, with a connection that stands: its evaluation takes too long, and that ends it.
+#[test]
+fn a_node_that_is_frozen_in_a_hold_ends_it_in_bounds() {
+    let fleet = Fleet::new(2);
+    fleet.plan(
+        "rollback manual.\nrollout #{canary => 1}.\nhold \"rate\" #{for => 10m, every => 100ms} -> 2 = fleet_rate:version().\n",
+    );
+    let mut running = fleet.run(&[]).start();
+    running.await_says("hold running rate");
+    fleet.nodes[0].node.signal("-STOP");
+    let began = Instant::now();
+    let ran = running.wait().exits(21);
+    fleet.nodes[0].node.signal("-CONT");
+    ran.says(&[
+        "E645",
+        "`rate` held for ",
+        "1 of 2 nodes new · 1 not touched",
+    ]);
+    assert!(began.elapsed() < Duration::from_secs(30));
+    assert_eq!(fleet.versions(), [2, 1]);
+}
