@@ -3,15 +3,19 @@
 //! This is what "embedded" means: the command line does nothing that cannot be done from here. The crate's root hands out
 //! what other programs use; see `examples/embed.rs`.
 
+mod between_stages;
 pub mod copies;
 mod discovery;
 mod environment;
+mod gate;
+mod hold;
 pub mod leftovers;
 pub mod past_runs;
 mod prepare;
 mod recording;
 pub mod rehearsal;
 pub mod rollout;
+mod rollout_back;
 pub mod saved_script;
 mod settings;
 mod state_checks;

@@ -56,7 +56,7 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
                 "release_handler",
                 "trial",
             ],
-            &["agent_reason", "condition", "side_effects", "step"],
+            &["agent_reason", "condition", "hold", "side_effects", "step"],
             &["step_list", "step_term"],
             &["children", "listed_children", "no_undo", "restarts"],
             &["rollback_steps"],

@@ -20,7 +20,7 @@ module.exports = grammar({
     comment: _ => token(seq('%', /[^\n]*/)),
 
     _statement: $ => choice($.plan, $.updo, $.include, $.param, $.target, $.code, $.module, $.exclude, $.only, $.cycle,
-      $.window, $.engine, $.old, $.insert, $.hook, $.check, $.deadline, $.soak, $.budget, $.rollback, $.rollout, $.rehearse,
+      $.window, $.engine, $.old, $.insert, $.hook, $.check, $.hold, $.gate, $.deadline, $.soak, $.budget, $.rollback, $.rollout, $.rehearse,
       $.state_check, $.function,
       $.bind, $.relation),
 
@@ -45,6 +45,8 @@ module.exports = grammar({
     hook: $ => seq(choice(seq(choice('before', 'after'), choice('upgrade', 'rollout', $.step)), seq('on', choice('failure', 'rollback'))),
       optional($.options), ...tail($), '->', $._body),
     check: $ => seq(choice('require', 'verify'), $._strings, optional($.options), ...tail($), '->', $._body),
+    hold: $ => seq('hold', $._strings, optional($.options), ...tail($), '->', $._body),
+    gate: $ => seq('gate', $._strings, optional($.options), optional($.because), '->', 'cmd', $._strings),
     deadline: $ => seq('deadline', $._expr),
     soak: $ => seq('soak', $._expr),
     budget: $ => seq('budget', $._expr),

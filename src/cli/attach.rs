@@ -19,14 +19,27 @@ use crate::node::agent;
 use crate::report::style;
 use crate::state::runs::{RecordedRun, RunRecords};
 
+/// So many other runs are named.
+const NAMED: usize = 4;
+
 pub(super) fn run(context: &Context<'_>, args: &AttachArgs) -> Exit {
     let mut settings = context.settings();
     settings.no_verify = args.no_verify;
     let records = RunRecords::new(&settings.state_dir);
-    let Some(summary) = records.find(Some(&args.run)) else {
-        return context.usage("there is no such run", "`updo log` lists the recorded runs");
+    let summary = match &args.run {
+        Some(run) => records.find(Some(run)),
+        None => newest(context, &records, args.abort),
     };
-    if !matches!(summary.state.as_str(), "running" | "unknown") {
+    let Some(summary) = summary else {
+        return match (&args.run, args.abort) {
+            (Some(_), _) => {
+                context.usage("there is no such run", "`updo log` lists the recorded runs")
+            }
+            (None, true) => context.usage("no run goes on", "`updo log` lists the recorded runs"),
+            (None, false) => context.usage("no run is recorded", "`updo run PLAN` begins one"),
+        };
+    };
+    if !goes_on(&summary) {
         let exit = ended(context, &summary);
         release_kept(context, &summary);
         return exit;
@@ -66,6 +79,7 @@ pub(super) fn run(context: &Context<'_>, args: &AttachArgs) -> Exit {
             .as_ref()
             .and_then(|begun| left(begun.deadline?, &summary)),
         rejoined: true,
+        is_brief: false,
         undo: !back && records.rollback_term(&summary.run).is_some(),
         ending: if back { Ending::Back } else { Ending::Run },
     };
@@ -89,6 +103,46 @@ pub(super) fn run(context: &Context<'_>, args: &AttachArgs) -> Exit {
         }
         Err(diagnostic) => context.fail(*diagnostic, sources),
     }
+}
+
+/// The newest run that goes on, else the newest that is recorded; which one it is, and what else goes on, is said. Only a
+/// run that goes on can be called off.
+fn newest(context: &Context<'_>, records: &RunRecords, abort: bool) -> Option<RecordedRun> {
+    let all = records.all();
+    let mut going_on: Vec<&RecordedRun> = all.iter().filter(|run| goes_on(run)).collect();
+    let newest = going_on.pop();
+    let taken = newest.or_else(|| all.last().filter(|_| !abort))?;
+    let began = super::time::time(taken.began);
+    let which = match newest {
+        Some(_) => "the newest that has no end in its record",
+        None => "the newest; none goes on",
+    };
+    context.ui.status(&format!(
+        "taking run {} on {}, begun {began}: {which}",
+        taken.run, taken.node
+    ));
+    if !going_on.is_empty() {
+        let others: Vec<String> = going_on
+            .iter()
+            .rev()
+            .take(NAMED)
+            .map(|run| format!("{} on {}", run.run, run.node))
+            .collect();
+        let more = match going_on.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let others = others.join(", ");
+        context
+            .ui
+            .status(&format!("  without an end as well: {others}{more}"));
+    }
+    Some(taken.clone())
+}
+
+/// Whether a run has no end in its record.
+fn goes_on(run: &RecordedRun) -> bool {
+    matches!(run.state.as_str(), "running" | "unknown")
 }
 
 /// What is left of a deadline, to the second: more is not recorded.

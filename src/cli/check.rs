@@ -12,6 +12,7 @@ use crate::engine::Engine;
 use crate::eval::{Evaluator, Phase, Truth};
 use crate::plan::Plan;
 use crate::plan::offline::Offline;
+use crate::report::preview::{gate_words, hold_words};
 use crate::report::style;
 use crate::syntax::ast::Tail;
 use crate::syntax::walk::{tail, variables};
@@ -121,6 +122,21 @@ fn open_questions(context: &Context<'_>, plan: &Plan) {
     if let Some(more) = open.len().checked_sub(LISTED).filter(|more| *more > 0) {
         status(context, &format!("  conditional: {more} more"));
     }
+    for hold in &plan.holds {
+        status(
+            context,
+            &format!("  hold: {}, after each stage", hold_words(hold)),
+        );
+    }
+    for gate in &plan.gates {
+        status(
+            context,
+            &format!(
+                "  gate: {}, between two stages; not run by `updo check`",
+                gate_words(gate)
+            ),
+        );
+    }
     if !plan.rules.is_empty() {
         let line = "  names of modules and applications were not looked up: pass a node with -t";
         status(context, &style::faint(context.ui.style, line));
@@ -135,9 +151,11 @@ fn guarded(plan: &Plan) -> Vec<(Span, &Tail)> {
     });
     let checks = plan.requires.iter().chain(&plan.verifies);
     let checks = checks.map(|check| (check.span, &check.tail));
+    let holds = plan.holds.iter().map(|hold| (hold.span, &hold.tail));
     let hooks = plan.hooks.iter().map(|hook| (hook.span, &hook.tail));
     let mut all: Vec<(Span, &Tail)> = rules
         .chain(checks)
+        .chain(holds)
         .chain(hooks)
         .filter(|(_, tail)| !tail.when.is_empty())
         .collect();

@@ -134,10 +134,19 @@ impl Exit {
             rollout_outcome.count(|end| end.state == NodeState::Old) + rollout_outcome.untouched();
         if !rollout_outcome.errors.is_empty() {
             // Those that went back are as wished only when nothing went wrong on the way.
-            let back = |end: &Outcome| end.state == NodeState::Old && end.errors.is_empty();
+            let back = |(at, end): (usize, &Option<Outcome>)| {
+                let Some(end) = end else { return true };
+                let went_back = rollout_outcome.rolled_back.contains(&at);
+                let is_clean = match went_back {
+                    true => end.errors.is_empty(),
+                    // It failed by itself, and was undone.
+                    false => !end.hook_back_failed,
+                };
+                end.state == NodeState::Old && is_clean
+            };
             return match (
                 ends().any(|end| end.state == NodeState::Unknown),
-                ends().all(back),
+                rollout_outcome.ends.iter().enumerate().all(back),
             ) {
                 (true, _) => Self::Lost,
                 (false, true) => Self::RolledBack,

@@ -312,6 +312,7 @@ fn one(context: &Context<'_>, settings: &Settings, undo: &Undo) -> Exit {
         deadline: None,
         ending: Ending::None,
         rejoined: false,
+        is_brief: false,
         undo: false,
     };
     let mut screen = Screen::open(ui, &head);

@@ -21,15 +21,18 @@ use super::live_region::Block;
 use super::ticker::{Ticker, lock};
 use crate::diag::render::{Style, render};
 use crate::engine::Engine;
-use crate::engine::rollout::{PreparedNode, RolloutEvent, Watcher};
+use crate::engine::rollout::{HoldProgress, PreparedNode, RolloutEvent, Watcher};
 use crate::exec::{Event, EventKind, Interrupt};
 use crate::plan::rollout::{Pause, Stage};
-use crate::report::rollout::RolloutScreen;
+use crate::report::rollout::{HoldLine, RolloutScreen};
 use crate::report::{github, json, log, style, terminal};
 use crate::ui::DisplayMode;
 
 /// How often the block is drawn.
 const TICK: Duration = Duration::from_millis(100);
+
+/// How often a log and the stream say how far a hold has come: so many times in all, and not more often than each second.
+const HOLD_REPORTS: u32 = 20;
 
 /// The screen of one rollout.
 pub(super) struct Walking<'a> {
@@ -45,6 +48,8 @@ pub(super) struct Walking<'a> {
     heads: Vec<Vec<Value>>,
     shared: Arc<Mutex<Inner>>,
     ticker: Option<Ticker>,
+    /// When how far a hold has come is reported next.
+    hold_due: Option<Instant>,
 }
 
 struct Inner {
@@ -117,6 +122,7 @@ impl<'a> Walking<'a> {
             heads: heads.collect(),
             shared,
             ticker,
+            hold_due: None,
         }
     }
 
@@ -146,6 +152,43 @@ impl<'a> Walking<'a> {
         self.above(&line);
     }
 
+    /// How far what has to hold has come: always on the screen, now and then in the stream and a log.
+    fn holding(&mut self, progress: &[HoldProgress], now: Instant) {
+        let lines: Vec<HoldLine> = progress
+            .iter()
+            .map(|hold| HoldLine {
+                name: hold.name.clone(),
+                held: hold.held,
+                goal: hold.goal,
+                nodes: hold.nodes,
+            })
+            .collect();
+        if self.hold_due.is_none_or(|due| now >= due) {
+            let longest = progress.iter().map(|hold| hold.goal).max();
+            let rest = longest.unwrap_or_default() / HOLD_REPORTS;
+            self.hold_due = now.checked_add(rest.max(Duration::from_secs(1)));
+            let words: Vec<String> = lines.iter().map(HoldLine::words).collect();
+            let holds: Vec<Value> = progress
+                .iter()
+                .map(|hold| {
+                    json!({
+                        "name": hold.name,
+                        "held_ms": json::ms(hold.held),
+                        "for_ms": json::ms(hold.goal),
+                        "nodes": hold.nodes,
+                        "tries": hold.tries,
+                    })
+                })
+                .collect();
+            let words = words.join("; ");
+            self.emit("hold.progress", &words, json!({ "holds": holds }));
+            if self.log() && !words.is_empty() {
+                self.rollout_event("", &format!("hold running {words}"));
+            }
+        }
+        lock(&self.shared).board.holds(lines);
+    }
+
     /// What stays on the screen of an event.
     fn text(&self, event: &Event, whole: bool) -> Option<String> {
         let (ui, sources) = (&self.context.ui, &self.engine.plan.sources);
@@ -173,9 +216,12 @@ impl<'a> Walking<'a> {
             EventKind::Interrupt { text } => {
                 Some(format!("{:>10}  {}: {text}", "stop", event.node))
             }
-            EventKind::Check { .. } | EventKind::Hook { .. } if whole => {
+            EventKind::Check { .. } | EventKind::Hook { .. } | EventKind::Gate { .. } if whole => {
                 terminal::line(event, sources, ui.style)
             }
+            // Of those that held there is one line for all nodes.
+            EventKind::Hold { ok: false, .. } => terminal::line(event, sources, ui.style)
+                .map(|line| format!("{line} on {}", event.node)),
             EventKind::Lingering { .. } => terminal::line(event, sources, ui.style),
             _ => None,
         }
@@ -280,6 +326,9 @@ impl Watcher for Walking<'_> {
                 }
             }
             RolloutEvent::Whole(event) => {
+                if matches!(event.kind, EventKind::Gate { .. }) {
+                    lock(&self.shared).board.gate(None, now);
+                }
                 self.stream
                     .rollout_event(self.context, self.engine, &self.rollout, event);
                 if let Some(text) = self.text(event, true) {
@@ -310,9 +359,42 @@ impl Watcher for Walking<'_> {
                 let line = style::attention(style, &text);
                 self.rollout_event(&format!("{:>10}  {line}", "stop"), &format!("stop {text}"));
             }
-            RolloutEvent::Back => {
+            RolloutEvent::Holding(progress) => self.holding(progress, now),
+            RolloutEvent::HoldOver => {
+                self.hold_due = None;
+                lock(&self.shared).board.holds(Vec::new());
+            }
+            RolloutEvent::Held { name, goal, nodes } => {
+                let nodes = style::count(nodes, "node", "nodes");
+                let mark = style::mark(style, true);
+                let name = crate::diag::safe::line(name);
+                let text = format!("{name}: held {} on {nodes}", style::time(goal));
+                self.rollout_event(
+                    &format!("{:>10}  {mark} {text}", "hold"),
+                    &format!("hold ok {text}"),
+                );
+            }
+            RolloutEvent::Gate { name, within, next } => {
+                let before = {
+                    let mut inner = lock(&self.shared);
+                    let gate = Some((name.to_owned(), next, within));
+                    inner.board.gate(gate, now);
+                    inner.board.stage_name(next).to_owned()
+                };
+                let fields = json!({
+                    "name": name,
+                    "before": before,
+                    "within_ms": json::ms(within),
+                });
+                let message = format!("the gate {name} is asked before {before}");
+                self.emit("gate.started", &message, fields);
+                if self.log() {
+                    self.rollout_event("", &format!("gate {message}"));
+                }
+            }
+            RolloutEvent::Back(why) => {
                 lock(&self.shared).board.rolling_back();
-                let text = "a check or hook of the rollout failed: all nodes are undone";
+                let text = &format!("{why}: all nodes are undone");
                 self.emit("rollout.back", text, json!({}));
                 self.rollout_event(&format!("{:>10}  {text}", "back"), &format!("back {text}"));
             }

@@ -288,7 +288,9 @@ impl RolloutSelection {
             _ => signals.begin_several(),
         }
         let exit = match prepared_nodes.as_slice() {
-            [_] => self.alone(context, engine, &prepared_nodes, &stages, stream),
+            [_] if engine.plan.holds.is_empty() => {
+                self.alone(context, engine, &prepared_nodes, &stages, stream)
+            }
             _ => self.run_rollout(context, engine, &prepared_nodes, &stages, stream),
         };
         let mut left = left.iter().filter(|node| !nodes.contains(node));
@@ -327,6 +329,7 @@ impl RolloutSelection {
             deadline: engine.plan.deadline,
             ending: Ending::Run,
             rejoined: false,
+            is_brief: false,
             undo: prepared.upgrade.has_way_back(),
         };
         let mut one = One {

@@ -51,6 +51,8 @@ pub(super) struct ScreenHeader<'a> {
     pub rejoined: bool,
     /// Whether the run can be undone when it is over.
     pub undo: bool,
+    /// Whether nothing stays of it but what went wrong.
+    pub is_brief: bool,
 }
 
 /// The screen of one run.
@@ -61,6 +63,7 @@ pub(super) struct Screen<'a> {
     course: RunSummary,
     /// Whether there is a way back to report.
     undo: bool,
+    is_brief: bool,
     shared: Arc<Mutex<Inner>>,
     ticker: Option<Ticker>,
     keys: Option<Keys>,
@@ -116,6 +119,7 @@ impl<'a> Screen<'a> {
                 ..RunSummary::default()
             },
             undo: head.undo,
+            is_brief: head.is_brief,
             shared,
             ticker,
             keys,
@@ -164,6 +168,7 @@ impl<'a> Screen<'a> {
         };
         let group = |text: &str| (log && self.ui.github).then(|| text.to_owned());
         match &event.kind {
+            EventKind::Finished { .. } | EventKind::Started { .. } if self.is_brief => None,
             EventKind::Finished { .. } => {
                 let last = last.map(|last| format!("\n{last}"));
                 match (group(github::ENDGROUP), last) {
@@ -181,6 +186,7 @@ impl<'a> Screen<'a> {
                 }
                 Some(text)
             }
+            _ if self.is_brief => None,
             kind if self.ui.quiet && !matches!(kind, EventKind::Interrupt { .. }) => None,
             _ if log => log::line(event, &log::clock(SystemTime::now())),
             _ => terminal::line(event, sources, style),

@@ -14,12 +14,13 @@ use serde_json::Value;
 use super::args::WatchArgs;
 use super::context::Context;
 use super::exit::Exit;
+use super::screen::{Ending, Screen, ScreenHeader};
 use super::signals::Signals;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::engine::rehearsal::FirstPhase;
 use crate::engine::watch::{Files, FilesLook};
 use crate::engine::{Connection, Engine, Upgrade};
-use crate::exec::{EventKind, NodeState, Outcome};
+use crate::exec::{NodeState, Outcome, steps};
 use crate::facts::node::node_facts;
 use crate::name::{Module, NodeName};
 use crate::report::{json, log, rehearsal, style};
@@ -36,6 +37,12 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// After so long files of another machine are compared once more: their times are whole seconds.
 const WHOLE_SECONDS: Duration = Duration::from_secs(2);
+
+/// How many folders a line names.
+const NAMED_FOLDERS: usize = 1;
+
+/// After so long a rehearsal says how far it is.
+const LONG: Duration = Duration::from_secs(2);
 
 /// How many modules a line names.
 const NAMED: usize = 6;
@@ -108,6 +115,7 @@ impl<'a> Watch<'a> {
         let mut look = files.look()?;
         let words = format!("watching {} for {}; ctrl-c ends", files.words(), self.node);
         self.context.ui.status(&words);
+        self.far(&files);
         // What differs already comes first.
         let mut again = self.upgrade(connection, &mut files)?;
         loop {
@@ -118,9 +126,10 @@ impl<'a> Watch<'a> {
                 let title = format!("the connection to {} is lost", self.node);
                 return Err(Box::new(Diagnostic::new(Code::E508, title).note(why)));
             }
+            let is_moved = files.path_is_another()?;
             let now = files.look()?;
             let is_due = again.is_some_and(|at| at <= Instant::now());
-            if now == look && !is_due {
+            if now == look && !is_due && !is_moved {
                 continue;
             }
             match self.settled(&mut files, now)? {
@@ -129,6 +138,27 @@ impl<'a> Watch<'a> {
             }
             again = self.upgrade(connection, &mut files)?;
         }
+    }
+
+    /// Says that a build on this machine is not seen, where the node's files are those of another one.
+    fn far(&self, files: &Files<'_>) {
+        let folders: Vec<&str> = files.far().take(NAMED_FOLDERS + 1).collect();
+        let Some(first) = folders.first() else { return };
+        let more = if folders.len() > 1 { " and others" } else { "" };
+        let style = self.context.ui.style;
+        let text = format!(
+            "{first}{more} cannot be read here: {} is asked what is there, and a build on this machine is not seen",
+            self.node
+        );
+        self.context.ui.status(&style::attention(style, &text));
+        let command = format!(
+            "updo watch {} --push '_build/default/lib/*/ebin/*.beam'",
+            self.node
+        );
+        self.context.ui.status(&format!(
+            "      what is built here: {}",
+            style::hint(style, &command)
+        ));
     }
 
     /// Waits until nothing is written any more; `None` when the end was requested.
@@ -237,7 +267,13 @@ impl<'a> Watch<'a> {
     ) -> Result<std::result::Result<Option<FirstPhase>, ()>> {
         let ui = &self.context.ui;
         let sources = &self.engine.plan.sources;
-        let done = match connection.rehearse_first(upgrade, &mut |_, _, _| {}) {
+        let began = Instant::now();
+        let mut progress = |module: &Module, done: u64, all: u64| {
+            if began.elapsed() >= LONG {
+                ui.status(&format!("rehearsal of {module}: {done} of {all} states"));
+            }
+        };
+        let done = match connection.rehearse_first(upgrade, &mut progress) {
             Ok(Some(done)) => done,
             Ok(None) => return Ok(Ok(None)),
             Err(diagnostic) if is_connection(&diagnostic) => return Err(diagnostic),
@@ -269,13 +305,25 @@ impl<'a> Watch<'a> {
         rehearsed: Option<&FirstPhase>,
     ) -> Outcome {
         let sources = &self.engine.plan.sources;
+        // One line says how it ended; until then a screen shows what goes on, and a log what takes long.
+        let plan = &self.engine.plan;
+        let taken = steps::soaked(&upgrade.script, &upgrade.rules, plan.soak);
+        let mut screen = Screen::open(
+            &self.context.ui,
+            &ScreenHeader {
+                node: self.node,
+                title: &plan.title,
+                steps: Some(taken.len() + 1),
+                deadline: plan.deadline,
+                ending: Ending::None,
+                rejoined: false,
+                undo: false,
+                is_brief: true,
+            },
+        );
         connection.run_rehearsed(upgrade, rehearsed, &mut |event| {
             self.line(json::event(event, sources));
-            if let EventKind::Diagnostic(diagnostic) = &event.kind {
-                self.context
-                    .ui
-                    .diagnostics(&[(**diagnostic).clone()], sources);
-            }
+            screen.event(event, sources);
         })
     }
 

@@ -213,6 +213,12 @@ codes! {
     E353,
     /// Modules that must change together, or in the other order, are in different windows of the plan.
     E354,
+    /// All nodes are to go back when one fails, and the plan says that failures are not undone.
+    E355,
+    /// A `hold` that does not say for how long, or could never hold for so long.
+    E356,
+    /// A `gate` whose command cannot be run.
+    E357,
     /// An instruction is malformed or unknown.
     E401,
     /// A script suspends something and never resumes it, or the other way round.
@@ -327,6 +333,14 @@ codes! {
     E638,
     /// The window was called off before the switch: it took longer than the plan's `budget`.
     E639,
+    /// What must hold after a stage of a rollout did not hold for as long as it had to.
+    E645,
+    /// The command of a gate did not let the next stage begin.
+    E646,
+    /// A node was lost while something had to hold on it.
+    E647,
+    /// All nodes of a rollout were to go back, and one stays as it is.
+    E648,
     /// The next event of processes fails: the callbacks of the new version cannot take the state that they have.
     E635,
     /// Callbacks of the new version may fail with a state, or with what is inside of it or in a table: a record, a struct or a map grew.

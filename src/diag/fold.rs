@@ -15,9 +15,37 @@ const NOTES: usize = 8;
 
 /// The blocks; with `full` everything, one by one. Errors are never folded: each is a reason why nothing happens.
 pub(crate) fn folded(all: &[Diagnostic], full: bool) -> Vec<Diagnostic> {
-    if full {
-        return all.to_vec();
+    match full {
+        true => all.to_vec(),
+        false => blocks(all, "`--full`"),
     }
+}
+
+/// The same for each place: what is at different statements is not one. `how` is what shows everything.
+pub(crate) fn folded_by_place(all: &[Diagnostic], how: &str) -> Vec<Diagnostic> {
+    let place = |one: &Diagnostic| one.labels.first().map(|label| label.span);
+    let mut places = Vec::new();
+    for one in all {
+        if !places.contains(&place(one)) {
+            places.push(place(one));
+        }
+    }
+    places
+        .iter()
+        .flat_map(|here| {
+            let at_one = all.iter().filter(|one| place(one) == *here);
+            let at_one: Vec<Diagnostic> = at_one.cloned().collect();
+            let mut shown = blocks(&at_one, how);
+            for block in shown.iter_mut().filter(|block| block.labels.is_empty()) {
+                let first = at_one.iter().find(|one| one.code == block.code);
+                block.labels = first.map_or_else(Vec::new, |first| first.labels.clone());
+            }
+            shown
+        })
+        .collect()
+}
+
+fn blocks(all: &[Diagnostic], how: &str) -> Vec<Diagnostic> {
     let mut blocks: Vec<Diagnostic> = Vec::new();
     for (at, diagnostic) in all.iter().enumerate() {
         if diagnostic.severity() == Severity::Error {
@@ -26,16 +54,16 @@ pub(crate) fn folded(all: &[Diagnostic], full: bool) -> Vec<Diagnostic> {
         }
         let same: Vec<&Diagnostic> = all.iter().filter(|d| d.code == diagnostic.code).collect();
         if same.len() <= SHOWN {
-            blocks.push(shortened(diagnostic));
+            blocks.push(shortened(diagnostic, how));
         } else if !all[..at].iter().any(|d| d.code == diagnostic.code) {
-            blocks.push(block(&same));
+            blocks.push(block(&same, how));
         }
     }
     blocks
 }
 
 /// One block for all of a code.
-fn block(same: &[&Diagnostic]) -> Diagnostic {
+fn block(same: &[&Diagnostic], how: &str) -> Diagnostic {
     let first = same[0];
     let others = same.len() - 1;
     let mut block = Diagnostic::new(
@@ -48,7 +76,7 @@ fn block(same: &[&Diagnostic]) -> Diagnostic {
     if same.len() > TITLES {
         block = block.note(format!("and {} more", same.len() - TITLES));
     }
-    let explain = format!("`--full` shows each of them; `updo explain {}`", first.code);
+    let explain = format!("{how} shows each of them; `updo explain {}`", first.code);
     block.help(match &first.help {
         Some(help) if same.iter().all(|one| one.help.as_ref() == Some(help)) => {
             format!("{help}\n{explain}")
@@ -58,14 +86,14 @@ fn block(same: &[&Diagnostic]) -> Diagnostic {
 }
 
 /// A warning whose notes are few.
-fn shortened(diagnostic: &Diagnostic) -> Diagnostic {
+fn shortened(diagnostic: &Diagnostic, how: &str) -> Diagnostic {
     let mut diagnostic = diagnostic.clone();
     if diagnostic.notes.len() > NOTES {
         let more = diagnostic.notes.len() - (NOTES - 1);
         diagnostic.notes.truncate(NOTES - 1);
         diagnostic
             .notes
-            .push(format!("and {more} more notes: `--full`"));
+            .push(format!("and {more} more notes: {how}"));
     }
     diagnostic
 }
@@ -97,6 +125,25 @@ mod tests {
             "{help}"
         );
         assert_eq!(folded(&all, true), all);
+    }
+
+    #[test]
+    fn what_is_at_different_places_is_not_folded_together() {
+        use crate::diag::Span;
+        let at = |n: usize, place: usize| {
+            let one = Diagnostic::new(Code::W332, format!("a{n}.app"));
+            one.label(Span::new(place, place + 1), "")
+        };
+        let mut all: Vec<Diagnostic> = (1..=5).map(|n| at(n, 7)).collect();
+        all.insert(1, at(9, 20));
+        let shown = folded_by_place(&all, "`updo preview`");
+        assert_eq!(
+            titles(&shown),
+            ["a1.app; and 4 more of this kind", "a9.app"]
+        );
+        assert_eq!(shown[0].labels, all[0].labels);
+        let help = shown[0].help.as_deref().expect("there is one");
+        assert!(help.starts_with("`updo preview` shows each"), "{help}");
     }
 
     #[test]

@@ -10,17 +10,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::rehearsal::FirstPhase;
-use super::undo::Undo;
-use super::{Connection, Engine, Settings, Upgrade, run_id};
+use super::{Connection, Engine, Upgrade, run_id};
 use crate::diag::{Code, Diagnostic, Result};
-use crate::exec::rollback::WayBack;
 use crate::exec::rollout_checks::{RolloutChecks, RolloutOutcome};
 use crate::exec::{Event, EventKind, Interrupt, NodeState, Outcome};
 use crate::facts::node::node_facts;
 use crate::name::{Module, NodeName};
+use crate::plan::Rollout;
 use crate::plan::rollout::{Pause, Stage};
-use crate::plan::{RollbackPolicy, RollbackTrigger, Rollout};
-use crate::state::runs::{RecordedRun, RunRecords};
+use crate::state::runs::RunRecords;
 
 /// How often a look is taken for requests to stop.
 const LOOK: Duration = Duration::from_millis(50);
@@ -115,7 +113,7 @@ impl<'e> PreparedNode<'e> {
         }
     }
 
-    fn node(&self) -> &NodeName {
+    pub(super) fn node(&self) -> &NodeName {
         self.connection.session.node()
     }
 
@@ -225,10 +223,47 @@ pub enum RolloutEvent<'a> {
         /// How long it took.
         took: Duration,
     },
+    /// After a stage: something has to hold on its nodes, and this is how far it has come. Many times a second.
+    Holding(&'a [HoldProgress]),
+    /// Something has held on all nodes of a stage.
+    Held {
+        /// Its name.
+        name: &'a str,
+        /// How long it had to.
+        goal: Duration,
+        /// On how many nodes.
+        nodes: usize,
+    },
+    /// Nothing has to hold any more.
+    HoldOver,
+    /// The command of a gate begins.
+    Gate {
+        /// Its name.
+        name: &'a str,
+        /// How long it may take.
+        within: Duration,
+        /// The stage that it is asked for, from 0.
+        next: usize,
+    },
     /// The end was requested: what follows from it.
     Stopping(String),
-    /// All nodes go back because the plan is not content with the whole.
-    Back,
+    /// All nodes go back, for this reason.
+    Back(&'a str),
+}
+
+/// How far a `hold` has come on the nodes of a stage.
+#[derive(Clone, Debug)]
+pub struct HoldProgress {
+    /// Its name in the plan.
+    pub name: String,
+    /// For how long it has held on the node where that is shortest.
+    pub held: Duration,
+    /// How long it has to.
+    pub goal: Duration,
+    /// On how many nodes.
+    pub nodes: usize,
+    /// How often it was evaluated.
+    pub tries: u64,
 }
 
 /// The observer of a rollout.
@@ -250,18 +285,22 @@ pub fn run_rollout<'e>(
     watcher: &mut dyn Watcher,
 ) -> RolloutOutcome {
     let records = RunRecords::new(&engine.settings.state_dir);
+    let rollout_name = run_id(&records);
     let mut walk = Walk {
         engine,
         rollout,
         watcher,
         heeded: false,
         halted: false,
-        runs: vec![None; prepared_nodes.len()],
+        failed: false,
+        runs: vec![NodeRun::default(); prepared_nodes.len()],
+        records,
         rollout_outcome: RolloutOutcome {
-            rollout: run_id(&records),
+            rollout: rollout_name,
             ends: prepared_nodes.iter().map(|_| None).collect(),
             errors: Vec::new(),
             stopped: false,
+            rolled_back: Default::default(),
         },
     };
     if stages.is_empty() {
@@ -273,33 +312,40 @@ pub fn run_rollout<'e>(
     if walk.rollout_outcome.errors.is_empty() {
         walk.stages(prepared_nodes, stages);
         let failed = walk.rollout_outcome.count(|end| !end.is_good());
-        if whole && !walk.rollout_outcome.stopped && failed == 0 {
+        let good = walk.rollout_outcome.errors.is_empty() && failed == 0;
+        if whole && good && !walk.rollout_outcome.stopped {
             walk.overall_checks(prepared_nodes, |around, sink| around.after(sink));
-            // Not asked to the end is not the same as not content.
-            let asked = walk
-                .rollout_outcome
-                .errors
-                .iter()
-                .all(|diagnostic| diagnostic.code != Code::E621);
-            if !walk.rollout_outcome.errors.is_empty() && asked {
-                walk.roll_back_all(prepared_nodes, &records);
-            }
         }
+        walk.go_back(prepared_nodes);
     }
     walk.rollout_outcome
 }
 
-struct Walk<'e, 'w> {
-    engine: &'e Engine,
-    rollout: &'w Rollout,
-    watcher: &'w mut dyn Watcher,
+/// What is known of the run of a node.
+#[derive(Clone, Debug, Default)]
+pub(super) struct NodeRun {
+    /// Its name, once it has begun.
+    pub(super) name: Option<String>,
+    /// When it began.
+    pub(super) began: Option<Instant>,
+    /// The number of its last event.
+    pub(super) seq: u64,
+}
+
+pub(super) struct Walk<'e, 'w> {
+    pub(super) engine: &'e Engine,
+    pub(super) rollout: &'w Rollout,
+    pub(super) watcher: &'w mut dyn Watcher,
     /// Whether the first request to stop was answered.
     heeded: bool,
     /// Whether no further node is begun.
     halted: bool,
-    /// The names of the nodes' runs.
-    runs: Vec<Option<String>>,
-    rollout_outcome: RolloutOutcome,
+    /// Whether that is because of failures.
+    pub(super) failed: bool,
+    /// The nodes' runs.
+    pub(super) runs: Vec<NodeRun>,
+    pub(super) records: RunRecords,
+    pub(super) rollout_outcome: RolloutOutcome,
 }
 
 /// Before, or after.
@@ -334,8 +380,8 @@ impl<'e> Walk<'e, '_> {
 
     fn stages(&mut self, prepared_nodes: &[PreparedNode<'e>], stages: &[Stage]) {
         for (number, stage) in stages.iter().enumerate() {
-            if number > 0 && !self.goes_on(number) {
-                self.rollout_outcome.stopped = true;
+            if number > 0 && !self.goes_on(prepared_nodes, stages, number) {
+                self.rollout_outcome.stopped = self.rollout_outcome.errors.is_empty();
                 return;
             }
             let began = Instant::now();
@@ -346,19 +392,35 @@ impl<'e> Walk<'e, '_> {
                 stage: number,
                 took: began.elapsed(),
             });
-            if self.halted {
-                self.rollout_outcome.stopped = self.rollout_outcome.untouched() > 0;
+            let left = self.rollout_outcome.untouched() > 0;
+            if self.failed || (self.halted && left) {
+                self.rollout_outcome.stopped = left;
+                return;
+            }
+            if !self.has_held(prepared_nodes, stage) || self.halted {
                 return;
             }
         }
     }
 
-    /// The pause before a stage; whether it is begun.
-    fn goes_on(&mut self, next: usize) -> bool {
+    /// The pause before a stage, and the gates; whether it is begun. The gates come last: between their answer and
+    /// the next stage no time goes by.
+    fn goes_on(
+        &mut self,
+        prepared_nodes: &[PreparedNode<'e>],
+        stages: &[Stage],
+        next: usize,
+    ) -> bool {
         let interrupt = &self.engine.settings.interrupt;
         interrupt.count() == 0
             && (self.rollout.pause == Pause::None || self.watcher.pause(self.rollout.pause, next))
             && interrupt.count() == 0
+            && self
+                .engine
+                .plan
+                .gates
+                .iter()
+                .all(|gate| self.is_open(gate, prepared_nodes, stages, next))
     }
 
     /// All nodes of a stage, so many at a time.
@@ -366,7 +428,9 @@ impl<'e> Walk<'e, '_> {
         let most = self.rollout.parallel.unwrap_or(usize::MAX);
         // Requests to stop reach a node only when there are more of them: the first one ends the walk, not the run.
         let interrupts: Vec<Interrupt> = stage.nodes.iter().map(|_| Interrupt::default()).collect();
-        let name = (prepared_nodes.len() > 1).then(|| self.rollout_outcome.rollout.clone());
+        let name = self
+            .is_named(prepared_nodes.len())
+            .then(|| self.rollout_outcome.rollout.clone());
         thread::scope(|scope| {
             let (sender, receiver) = mpsc::channel();
             let mut waiting = stage.nodes.iter().copied().zip(&interrupts);
@@ -398,9 +462,12 @@ impl<'e> Walk<'e, '_> {
                 }
                 match receiver.recv_timeout(LOOK) {
                     Ok((at, News::Event(event))) => {
+                        let known = &mut self.runs[at];
                         if let EventKind::Started { run, .. } = &event.kind {
-                            self.runs[at] = Some(run.clone());
+                            known.name = Some(run.clone());
+                            known.began = Instant::now().checked_sub(event.at);
                         }
+                        known.seq = event.seq;
                         self.watcher
                             .on_event(RolloutEvent::Node { at, event: &event });
                     }
@@ -446,99 +513,15 @@ impl<'e> Walk<'e, '_> {
         let grave = outcome.is_grave();
         self.rollout_outcome.ends[at] = Some(outcome);
         let failed = self.rollout_outcome.count(|end| !end.is_good());
-        self.halted |= grave || failed >= self.rollout.abort_after;
+        self.failed |= grave || failed >= self.rollout.abort_after;
+        self.halted |= self.failed;
     }
 
-    /// The checks of the whole have failed: all nodes go back, the last one first, if the plan wants it.
-    fn roll_back_all(&mut self, prepared_nodes: &[PreparedNode<'e>], records: &RunRecords) {
-        let plan = &self.engine.plan;
-        if plan.rollback != RollbackPolicy::Automatic
-            || !plan.rollback_on.contains(&RollbackTrigger::Rollout)
-        {
-            return;
-        }
-        self.watcher.on_event(RolloutEvent::Back);
-        // A request to stop that ended the walk is none to stay half way back.
-        let settings = Settings {
-            interrupt: Interrupt::default(),
-            ..self.engine.settings.clone()
-        };
-        // All of them before the first: every run that is begun may cost the oldest record.
-        let ways: Vec<Option<(RecordedRun, WayBack)>> = self
-            .runs
-            .iter()
-            .map(|run| {
-                let run = run.as_deref()?;
-                Some((
-                    records.find(Some(run))?,
-                    WayBack::read(&records.rollback_term(run)?)?,
-                ))
-            })
-            .collect();
-        for (at, way) in ways.iter().enumerate().rev() {
-            let prepared = &prepared_nodes[at];
-            let ready = match way {
-                Some((summary, way)) => ready(self.engine, &settings, prepared, summary, way),
-                None => Err(Box::new(
-                    Diagnostic::new(Code::E609, format!("{} cannot be undone", prepared.node()))
-                        .note("a conversion cannot be reversed, or no copy of the former version was found")
-                        .help("it runs the new version; correct it forward: updo run PLAN"),
-                )),
-            };
-            let ready = match ready {
-                Ok(ready) => ready,
-                Err(diagnostic) => {
-                    self.stays_new(prepared, *diagnostic);
-                    continue;
-                }
-            };
-            let watcher = &mut *self.watcher;
-            let tell = &mut |event: &Event| watcher.on_event(RolloutEvent::Node { at, event });
-            let (_, mut outcome) = ready.undo(&settings, tell);
-            // It was new for a while.
-            outcome.touched = true;
-            self.watcher.on_event(RolloutEvent::Ended {
-                at,
-                outcome: &outcome,
-            });
-            self.rollout_outcome.ends[at] = Some(outcome);
-        }
+    /// Whether the nodes' runs carry the rollout's name: one node alone is a run like any other, unless something has
+    /// to hold afterwards.
+    fn is_named(&self, nodes: usize) -> bool {
+        nodes > 1 || !self.engine.plan.holds.is_empty()
     }
-
-    /// A node stays new although all were to go back.
-    fn stays_new(&mut self, prepared: &PreparedNode<'e>, diagnostic: Diagnostic) {
-        let event = Event {
-            seq: 1,
-            node: prepared.node().clone(),
-            at: Duration::ZERO,
-            kind: EventKind::Diagnostic(Box::new(diagnostic.clone())),
-        };
-        self.watcher.on_event(RolloutEvent::Whole(&event));
-        self.rollout_outcome.errors.push(diagnostic);
-    }
-}
-
-/// A session over which a node can go back: made anew where it was lost, and the node is what its run has left.
-fn ready(
-    engine: &Engine,
-    settings: &Settings,
-    prepared: &PreparedNode<'_>,
-    summary: &RecordedRun,
-    way: &WayBack,
-) -> Result<Undo> {
-    let session = match prepared.connection.session.is_lost() {
-        Some(_) => engine.connect(prepared.node())?.session,
-        None => prepared.connection.session.clone(),
-    };
-    let title = format!("{} has changed since its upgrade", prepared.node());
-    let help = "it stays as it is: another run has changed it since";
-    Undo::ready(
-        settings,
-        session,
-        summary.clone(),
-        way.clone(),
-        (title, help),
-    )
 }
 
 /// The outcome of a node whose thread has panicked.

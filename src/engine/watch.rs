@@ -4,7 +4,7 @@
 //! an upgrade as `updo run` does. Files of this machine are looked at here, those of another by one question to the node.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::rehearsal::FirstPhase;
 use super::rollout::RunContext;
@@ -13,17 +13,24 @@ use crate::diag::Result;
 use crate::exec::{Event, Outcome};
 use crate::facts::local::files::{FileLook, looks_of};
 use crate::facts::node::folders::folder_of;
-use crate::facts::node::node_facts::{CodeOrigin, NodeFacts};
+use crate::facts::node::node_facts::{self, CodeOrigin, NodeFacts};
 use crate::facts::node::node_files::Disk;
 use crate::plan::{CodeFrom, Plan};
 use crate::report::style::count;
 use crate::state::file_cache::Seen;
+use crate::term::Term;
 
 /// How often files of this machine are looked at.
 const NEAR: Duration = Duration::from_millis(100);
 
 /// How often those of another machine are.
 const FAR: Duration = Duration::from_millis(500);
+
+/// How often the node is asked for its code path.
+const PATH: Duration = Duration::from_secs(1);
+
+/// How long it may take to answer.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// Files by name, as they were at one moment.
 pub type FilesLook = BTreeMap<String, FileLook>;
@@ -32,8 +39,13 @@ pub type FilesLook = BTreeMap<String, FileLook>;
 pub struct Files<'c> {
     plan: &'c Plan,
     disk: Disk<'c>,
+    connection: &'c Connection<'c>,
     /// Folders of the node, where its disk is the new code.
     folders: Vec<String>,
+    /// The code path as the node had it last, and when it was asked.
+    path: (Vec<String>, Instant),
+    /// Folders with code that only the node can read.
+    far: BTreeSet<String>,
 }
 
 impl<'c> Files<'c> {
@@ -42,7 +54,10 @@ impl<'c> Files<'c> {
         let mut files = Self {
             plan: &connection.engine.plan,
             disk: Disk::new(&connection.session, facts.otp, seen),
+            connection,
             folders: Vec::new(),
+            path: (Vec::new(), Instant::now()),
+            far: BTreeSet::new(),
         };
         files.of(facts);
         files
@@ -53,6 +68,7 @@ impl<'c> Files<'c> {
         if matches!(self.plan.code, CodeFrom::Push(_)) {
             return;
         }
+        self.path = (facts.path.clone(), Instant::now());
         let loaded = facts
             .loaded
             .values()
@@ -66,6 +82,36 @@ impl<'c> Files<'c> {
         self.folders = folders.into_iter().collect();
     }
 
+    /// Asks the node now and then for its code path, and follows it; whether it is another one. What is loaded may come
+    /// from other files then, though none of them has changed.
+    ///
+    /// # Errors
+    /// E508 when the node does not answer.
+    pub fn path_is_another(&mut self) -> Result<bool> {
+        if matches!(self.plan.code, CodeFrom::Push(_)) || self.path.1.elapsed() < PATH {
+            return Ok(false);
+        }
+        let session = &self.connection.session;
+        let answer = session
+            .call("code", "get_path", Vec::new(), ANSWER)
+            .map_err(|error| error.diagnostic("reading the code path"))?;
+        let now: Vec<String> = answer
+            .as_list()
+            .into_iter()
+            .flatten()
+            .filter_map(Term::to_text)
+            .collect();
+        self.path.1 = Instant::now();
+        if now == self.path.0 {
+            return Ok(false);
+        }
+        let facts = node_facts::gather(session)?;
+        self.of(&facts);
+        // As it was asked, or its next answer would be another one again.
+        self.path.0 = now;
+        Ok(true)
+    }
+
     /// What the files look like now.
     ///
     /// # Errors
@@ -73,14 +119,41 @@ impl<'c> Files<'c> {
     pub fn look(&mut self) -> Result<FilesLook> {
         match &self.plan.code {
             CodeFrom::Push(from) => Ok(looks_of(&from.patterns, &from.base)),
-            CodeFrom::OnDisk => self.disk.looks(&self.folders),
+            CodeFrom::OnDisk => {
+                let looks = self.disk.looks(&self.folders)?;
+                self.far_folders(&looks);
+                Ok(looks)
+            }
         }
+    }
+
+    /// Which folders with code only the node can read. One that was not there, or empty, is looked at once more when it
+    /// has something in it.
+    fn far_folders(&mut self, looks: &FilesLook) {
+        let folders = looks.keys().filter_map(|file| folder_of(file));
+        let with_code: BTreeSet<&str> = folders.collect();
+        let mut far = BTreeSet::new();
+        for folder in with_code {
+            if !self.disk.is_far(&[folder.to_owned()]) {
+                continue;
+            }
+            if !self.far.contains(folder) {
+                self.disk.forget(folder);
+            }
+            far.insert(folder.to_owned());
+        }
+        self.far = far;
+    }
+
+    /// Folders with code that only the node can read.
+    pub fn far(&self) -> impl Iterator<Item = &str> {
+        self.far.iter().map(String::as_str)
     }
 
     /// Whether the node has to be asked what files look like. Then a time is a whole second: a file that was written
     /// twice in one may look as if it was written once.
     pub fn are_far(&self) -> bool {
-        matches!(self.plan.code, CodeFrom::OnDisk) && self.disk.is_far(&self.folders)
+        !self.far.is_empty()
     }
 
     /// How often to look.

@@ -127,13 +127,17 @@ impl<'a> CheckContext<'a> {
         result
     }
 
-    fn attempt(&self, body: &[Expr]) -> (Option<Box<Diagnostic>>, Vec<LogLine>) {
+    /// Evaluates conditions once, with these calls: why they do not hold, and what `info` and `warn` said.
+    pub(super) fn attempt(
+        &self,
+        body: &[Expr],
+        remote: &mut dyn Remote,
+    ) -> (Option<Box<Diagnostic>>, Vec<LogLine>) {
         let mut host = self.view.host();
-        let mut remote = OnNode(self.session);
         let mut bindings: Bindings = self.plan.constants.clone();
         let result = Evaluator::new(Phase::Live, &self.functions)
             .with_names(&mut host)
-            .with_remote(&mut remote)
+            .with_remote(remote)
             .check(body, &mut bindings);
         let failure = match result {
             CheckResult::Passed => None,
@@ -156,7 +160,7 @@ impl<'a> CheckContext<'a> {
         let mut tries = 0;
         loop {
             tries += 1;
-            let (failure, log) = self.attempt(&check.body);
+            let (failure, log) = self.attempt(&check.body, &mut OnNode(self.session));
             let over = failure.is_none()
                 || began.elapsed().saturating_add(check.every)
                     > check.within.saturating_add(check.after)

@@ -175,6 +175,34 @@ pub enum EventKind {
         /// How long that took.
         took: Duration,
     },
+    /// A `hold` is over on a node of a stage.
+    Hold {
+        /// Its name in the plan.
+        name: String,
+        /// Whether it held for as long as it had to. One that did not: E645.
+        ok: bool,
+        /// How long it held in one piece.
+        held: Duration,
+        /// How long it had to.
+        goal: Duration,
+        /// How often it was evaluated.
+        tries: u32,
+        /// How long all of it took.
+        took: Duration,
+    },
+    /// The command of a `gate` is over; about the whole rollout.
+    Gate {
+        /// Its name in the plan.
+        name: String,
+        /// Whether the next stage may begin: exit code 0. Otherwise: E646.
+        ok: bool,
+        /// The exit code; `None` when it was ended.
+        exit: Option<i32>,
+        /// How long it took.
+        took: Duration,
+        /// The stage that it was asked for.
+        before: String,
+    },
     /// A hook ran.
     Hook {
         /// `before upgrade`, `after upgrade`, `on failure`, `on rollback`.

@@ -10,6 +10,7 @@ mod children;
 pub mod condition;
 mod converters;
 pub mod event;
+pub mod hold;
 pub mod interrupt;
 pub mod job;
 mod listed_children;

@@ -290,6 +290,12 @@ fn of_plan(plan: &Plan, checks: bool) -> Vec<Risk> {
             risks.push(Risk::Verify(check.name.clone()));
         }
     }
+    if undone(RollbackTrigger::Rollout) {
+        let holds = plan.holds.iter().filter(|_| checks);
+        risks.extend(holds.map(|hold| Risk::Verify(hold.name.clone())));
+        let gates = plan.gates.iter();
+        risks.extend(gates.map(|gate| Risk::Verify(gate.name.clone())));
+    }
     for (when, trigger) in [
         (When::After, RollbackTrigger::After),
         (When::AfterRollout, RollbackTrigger::Rollout),

@@ -4,6 +4,8 @@
 //! Takes a session and its facts, reports events of that node, and gives what went wrong. Decides nothing about any
 //! node: what follows from it is decided by `engine::rollout`, which runs the nodes.
 
+use std::collections::BTreeSet;
+
 use super::agent_monitor::{Outcome, Watch};
 use super::condition::CheckContext;
 use super::event::Event;
@@ -38,7 +40,7 @@ impl RolloutChecks<'_> {
             .hooks
             .iter()
             .any(|hook| hook.when == When::AfterRollout);
-        hooks || plan.verifies.iter().any(|check| check.rollout)
+        hooks || !plan.holds.is_empty() || plan.verifies.iter().any(|check| check.rollout)
     }
 
     /// Before any node is begun: what is wrong, if anything.
@@ -78,6 +80,8 @@ pub struct RolloutOutcome {
     pub errors: Vec<Diagnostic>,
     /// Whether it was ended before all nodes were begun.
     pub stopped: bool,
+    /// The nodes that were taken back after they were new: how that ended is in `ends`.
+    pub rolled_back: BTreeSet<usize>,
 }
 
 impl RolloutOutcome {

@@ -4,6 +4,7 @@ mod from_json;
 mod layout;
 mod overview;
 mod page;
+mod reduced;
 mod svg;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use crate::facts::local::call_graph::CallGraph;
 use crate::name::Module;
 
 pub use from_json::from_json;
+pub use reduced::{ReducedGraph, reduced};
 
 /// How to draw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -24,7 +24,9 @@ use crate::syntax::token::{Sort, tokens};
 const NODES: usize = 8;
 
 /// Statements that call modules, and do not say how they are upgraded.
-const CALLS: [&str; 7] = ["plan", "code", "require", "verify", "before", "after", "on"];
+const CALLS: [&str; 8] = [
+    "plan", "code", "require", "verify", "hold", "before", "after", "on",
+];
 
 /// So many callers are named.
 const CALLERS: usize = 12;

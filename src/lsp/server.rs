@@ -28,6 +28,7 @@ use super::text::Encoding;
 use super::uri;
 use super::wire::{self, Incoming, Outgoing};
 use super::workspace::{PlanDocument, Workspace};
+use crate::diag::fold::folded_by_place;
 use crate::engine::Settings;
 use crate::name::NodeName;
 use crate::repl::completion_data::Knowledge;
@@ -405,7 +406,8 @@ impl Server {
         let queries = &self.queries;
         let node = |plan_document: &PlanDocument| {
             let findings = queries.of(&plan_document.uri);
-            findings.map_or(Vec::new(), |findings| findings.diagnostics(plan_document))
+            let all = findings.map_or(Vec::new(), |findings| findings.diagnostics(plan_document));
+            folded_by_place(&all, "`updo preview PLAN --full`")
         };
         let mut shown = diagnostics::all(&self.workspace, self.encoding, &node);
         // What was shown and is no more: taken away.

@@ -54,9 +54,10 @@ fn symbol(file: &PlanText, statement: &Statement) -> (String, u8, Option<Span>) 
         StatementKind::Target { .. } | StatementKind::Rollout { .. } => (first_line(), 3, None),
         StatementKind::Include { path, .. } => (first_line(), 1, Some(path.span)),
         StatementKind::Module { subject, .. } => (first_line(), 2, Some(subject.span)),
-        StatementKind::Check { name, .. } | StatementKind::StateCheck { name, .. } => {
-            (first_line(), 24, Some(name.span))
-        }
+        StatementKind::Check { name, .. }
+        | StatementKind::Hold { name, .. }
+        | StatementKind::Gate { name, .. }
+        | StatementKind::StateCheck { name, .. } => (first_line(), 24, Some(name.span)),
         StatementKind::Hook { .. } => (first_line(), 24, None),
         _ => (first_line(), 7, None),
     }

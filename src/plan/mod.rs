@@ -3,6 +3,7 @@
 //! [`load()`] reads files and gives a [`Plan`]; what depends on a node (subjects, guards) stays as
 //! expressions and is decided per node by `rules::plan_rules`. Reading a plan asks no node anything.
 
+mod between_stages;
 mod checks;
 mod code;
 mod constants;
@@ -30,6 +31,7 @@ use crate::name::NodeName;
 use crate::syntax::ast::{Expr, FunClause, Statement, Tail};
 use crate::term::Term;
 
+pub use between_stages::{Gate, Hold};
 pub use constants::ENVIRONMENT;
 pub use load::{load, load_text};
 pub use options::{attribute, duration, term_duration, wrong_value};
@@ -292,6 +294,10 @@ pub struct Plan {
     pub requires: Vec<Check>,
     /// Postconditions.
     pub verifies: Vec<Check>,
+    /// `hold`: what must hold all the time, after each stage of a rollout.
+    pub holds: Vec<Hold>,
+    /// `gate`: commands that let the next stage begin.
+    pub gates: Vec<Gate>,
     /// Hooks.
     pub hooks: Vec<Hook>,
     /// `deadline`: from first suspend to last verify.

@@ -57,6 +57,8 @@ pub(super) fn resolve(
         rules: Vec::new(),
         requires: Vec::new(),
         verifies: Vec::new(),
+        holds: Vec::new(),
+        gates: Vec::new(),
         hooks: Vec::new(),
         deadline: None,
         soak: SOAK,
@@ -98,6 +100,7 @@ pub(super) fn resolve(
     }
     resolver.engine_and_window();
     resolver.rollout_targets();
+    resolver.all_back();
     let Resolver {
         mut plan,
         diagnostics,
@@ -110,7 +113,7 @@ pub(super) fn resolve(
 pub(super) struct Resolver<'a> {
     pub(super) plan: Plan,
     pub(super) diagnostics: Vec<Diagnostic>,
-    once: BTreeMap<String, Span>,
+    pub(super) once: BTreeMap<String, Span>,
     pub(super) names: Names,
     scripts: &'a Functions<'a>,
 }
@@ -347,6 +350,18 @@ impl Resolver<'_> {
             } => {
                 self.check(*verify, name, options, tail, body, span);
             }
+            StatementKind::Hold {
+                name,
+                options,
+                tail,
+                body,
+            } => self.hold(name, options, tail, body, span),
+            StatementKind::Gate {
+                name,
+                options,
+                command,
+                ..
+            } => self.gate(name, options, command, folder, span),
             StatementKind::Deadline(expr) => {
                 self.once("deadline", span);
                 self.plan.deadline = duration(

@@ -29,6 +29,8 @@ pub struct Rollout {
     pub pause: Pause,
     /// After how many failed nodes the walk ends; at least 1.
     pub abort_after: usize,
+    /// `on_failure => all_back`: when a node has failed, those that are new go back as well.
+    pub all_back: bool,
     /// Which node comes first.
     pub order: Order,
 }
@@ -92,6 +94,7 @@ impl Default for Rollout {
             parallel: Some(1),
             pause: Pause::None,
             abort_after: 1,
+            all_back: false,
             order: Order::Given,
         }
     }
@@ -235,6 +238,12 @@ impl Resolver<'_> {
             match count(&term, 1) {
                 Some(count) => rollout.abort_after = count,
                 None => self.wants("abort_after", "a number of failed nodes", expr, &term),
+            }
+        }
+        if let Some((expr, term)) = self.rollout_option(options, "on_failure") {
+            rollout.all_back = term.is_atom("all_back");
+            if !rollout.all_back && !term.is_atom("stop") {
+                self.wants("on_failure", "`stop` or `all_back`", expr, &term);
             }
         }
         if let Some((expr, term)) = self.rollout_option(options, "order") {

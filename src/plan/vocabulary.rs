@@ -79,6 +79,20 @@ pub const CHECK: &[OptionSpec] = &[
     opt("after", "how long to wait before the first try", &[]),
 ];
 
+/// Options of `hold`.
+#[rustfmt::skip]
+pub const HOLD: &[OptionSpec] = &[
+    opt("for", "how long it must hold in one piece, on every node of the stage", &[]),
+    opt("every", "how long to wait between two evaluations; 1s without it", &[]),
+    opt("within", "until when it may begin anew after it did not hold; without it, the first time ends the rollout", &[]),
+];
+
+/// Options of `gate`.
+#[rustfmt::skip]
+pub const GATE: &[OptionSpec] = &[
+    opt("within", "how long the command may take; 30s without it", &[]),
+];
+
 /// Options of `target`.
 #[rustfmt::skip]
 pub const TARGET: &[OptionSpec] = &[
@@ -129,6 +143,7 @@ pub const ROLLOUT: &[OptionSpec] = &[
     opt("parallel", "how many nodes of a stage at the same time, or `all`", &["all"]),
     opt("pause", "between two stages: a duration, or `confirm`", &["confirm"]),
     opt("abort_after", "after so many failed nodes no further one is begun", &[]),
+    opt("on_failure", "when a node has failed: `stop` (no further one is begun), or `all_back`: what was upgraded goes back as well", &["stop", "all_back"]),
     opt("order", "`given`, `name`, or a list of nodes that come first", &["given", "name"]),
 ];
 
@@ -168,6 +183,8 @@ pub const STATEMENTS: &[StatementSpec] = &[
     statement("only", "only S", "the only modules that take part", &[], &[]),
     statement("require", "require \"text\" #{…} -> Body", "must hold before anything is touched", CHECK, &[]),
     statement("verify", "verify \"text\" #{within => 10s} -> Body", "must hold afterwards", CHECK, &[]),
+    statement("hold", "hold \"text\" #{for => 5m} -> Body", "must hold all the time for so long after each stage of a rollout", HOLD, &[]),
+    statement("gate", "gate \"text\" #{within => 30s} -> cmd \"command\"", "a command of this machine between two stages: exit code 0 lets the next one begin", GATE, &[]),
     statement("before", "before upgrade -> Body, before load S -> Body", "runs on the node before the upgrade or a step of it", &[], STEPS),
     statement("after", "after upgrade -> Body, after load S -> Body", "runs on the node after the upgrade or a step of it", &[], STEPS),
     statement("on", "on failure -> Body, on rollback -> Body", "runs after a failure (Reason is bound), or when the old code is back", &[], &["failure", "rollback"]),
@@ -196,6 +213,7 @@ pub const CONNECTING: &[(&str, &str)] = &[
     ("because", "the reason: it is shown in the preview, by `updo explain` and during the run"),
     ("together", "the modules of the cycle are switched together"),
     ("break", "edges of the cycle that are ignored for the order"),
+    ("cmd", "the command of a gate, run by `sh -c`"),
     ("then", "the next window: what is behind it is suspended, switched and converted when the processes of the window before run again. `rest` is whatever no window names, last if it is not written"),
 ];
 

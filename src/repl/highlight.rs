@@ -6,6 +6,7 @@ use crate::syntax::token::{Sort, tokens};
 /// Words between and behind subjects.
 const CONNECTING: &[&str] = &[
     "depends", "depend", "does", "not", "loads", "because", "when", "together", "break", "then",
+    "cmd",
 ];
 
 /// The line with colours; as long as before when the escapes are left out.

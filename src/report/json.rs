@@ -151,6 +151,34 @@ fn parts(kind: &EventKind, sources: &SourceMap) -> (&'static str, Value) {
                 json!({ "kind": kind, "name": name, "ok": ok, "tries": tries, "took_ms": ms(*took) }),
             )
         }
+        EventKind::Hold {
+            name,
+            ok,
+            held,
+            goal,
+            tries,
+            took,
+        } => (
+            "hold",
+            json!({
+                "name": name,
+                "ok": ok,
+                "held_ms": ms(*held),
+                "for_ms": ms(*goal),
+                "tries": tries,
+                "took_ms": ms(*took),
+            }),
+        ),
+        EventKind::Gate {
+            name,
+            ok,
+            exit,
+            took,
+            before,
+        } => (
+            "gate",
+            json!({ "name": name, "ok": ok, "exit": exit, "took_ms": ms(*took), "before": before }),
+        ),
         EventKind::Hook { name, ok, took } => (
             "hook",
             json!({ "name": name, "ok": ok, "took_ms": ms(*took) }),

@@ -54,6 +54,12 @@ impl Junit {
             EventKind::Hook { name, ok, took } => {
                 suite.add_test_case(case("hook", name, *ok, *took));
             }
+            EventKind::Hold { name, ok, took, .. } => {
+                suite.add_test_case(case("hold", name, *ok, *took));
+            }
+            EventKind::Gate { name, ok, took, .. } => {
+                suite.add_test_case(case("gate", name, *ok, *took));
+            }
             EventKind::StepFinished {
                 step,
                 ok,

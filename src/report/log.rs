@@ -42,6 +42,37 @@ pub fn line(event: &Event, clock: &str) -> Option<String> {
                 line
             }
         }
+        EventKind::Hold {
+            name,
+            ok,
+            held,
+            goal,
+            tries,
+            ..
+        } => {
+            format!(
+                "{head} hold {} {} \"{}\" for={} tries={tries}",
+                mark(*ok),
+                seconds(held),
+                name.escape_debug(),
+                seconds(goal)
+            )
+        }
+        EventKind::Gate {
+            name,
+            ok,
+            exit,
+            took,
+            before,
+        } => {
+            let exit = exit.map_or_else(|| "none".to_owned(), |exit| exit.to_string());
+            format!(
+                "{head} gate {} {} \"{}\" before=\"{before}\" exit={exit}",
+                mark(*ok),
+                seconds(took),
+                name.escape_debug()
+            )
+        }
         EventKind::Hook { name, ok, took } => {
             format!(
                 "{head} hook {} {} \"{}\"",

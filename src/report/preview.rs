@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use super::style::{count, duration_text, faint, hint, name};
 use crate::diag::render::Style;
-use crate::diag::{Diagnostic, SourceMap, Span};
+use crate::diag::{Diagnostic, SourceMap, Span, safe};
 use crate::exec::pause::Pause;
 use crate::facts::change::{ChangeSet, Changed};
 use crate::graph::Graph;
 use crate::name::{Module, NodeName};
-use crate::plan::{Check, Hook, Plan, RollbackPolicy, RollbackTrigger, When};
+use crate::plan::{Check, Gate, Hold, Hook, Plan, RollbackPolicy, RollbackTrigger, When};
 use crate::rules::{Origin, Ruleset};
 use crate::script::instruction::Instruction;
 use crate::script::lower::{Executor, Script};
@@ -248,6 +248,35 @@ fn same(out: &mut String, shown: &PreviewInput<'_>, style: Style) {
 }
 
 /// Names with commas between them, in as many lines as the width asks for; `head` is before the first.
+/// `error rate (for 5m)`
+pub fn hold_words(hold: &Hold) -> String {
+    let within = match hold.within {
+        Duration::ZERO => String::new(),
+        within => format!(" within {}", duration_text(within)),
+    };
+    format!(
+        "{} (for {}{within})",
+        safe::line(&hold.name),
+        duration_text(hold.time)
+    )
+}
+
+/// ``p99 (`curl …`, within 30s)``
+pub fn gate_words(gate: &Gate) -> String {
+    /// So much of a command is shown.
+    const SHOWN: usize = 60;
+    let command = safe::line(&gate.command);
+    let shown = match command.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &command[..end]),
+        None => command.into_owned(),
+    };
+    format!(
+        "{} (`{shown}`, within {})",
+        safe::line(&gate.name),
+        duration_text(gate.within)
+    )
+}
+
 fn listed(out: &mut String, head: &str, names: &[String], style: Style) {
     let indent = " ".repeat(head.chars().count().min(style.width / 2));
     let mut line = head.to_owned();
@@ -375,6 +404,10 @@ fn tail(out: &mut String, shown: &PreviewInput<'_>, style: Style, detail: Detail
     listed(out, "  first    rehearse ", &rehearsed, style);
     listed(out, "  before   require ", &names(&plan.requires), style);
     listed(out, "  after    verify ", &names(&plan.verifies), style);
+    let holds: Vec<String> = plan.holds.iter().map(hold_words).collect();
+    listed(out, "  stages   hold ", &holds, style);
+    let gates: Vec<String> = plan.gates.iter().map(gate_words).collect();
+    listed(out, "  between  gate ", &gates, style);
     let hook = |hook: &Hook| {
         // A hook at a step is above, where the script has it.
         let when = (hook.when != When::Step).then(|| hook.when.words())?;

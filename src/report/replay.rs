@@ -58,6 +58,24 @@ fn kind(line: &Value) -> Option<EventKind> {
             tries: u32::try_from(number("tries")?).ok()?,
             took: took(line)?,
         },
+        "hold" => EventKind::Hold {
+            name: text("name")?,
+            ok: ok()?,
+            held: millis(line.get("held_ms")?)?,
+            goal: millis(line.get("for_ms")?)?,
+            tries: u32::try_from(number("tries")?).ok()?,
+            took: took(line)?,
+        },
+        "gate" => EventKind::Gate {
+            name: text("name")?,
+            ok: ok()?,
+            exit: line
+                .get("exit")
+                .and_then(Value::as_i64)
+                .and_then(|exit| i32::try_from(exit).ok()),
+            took: took(line)?,
+            before: text("before")?,
+        },
         "hook" => EventKind::Hook {
             name: hook(&text("name")?),
             ok: ok()?,

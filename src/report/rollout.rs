@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::progress::Progress;
 use super::style::{attention, bad, count, faint, good, hint, mark, name, time};
 use crate::diag::render::Style;
+use crate::diag::safe;
 use crate::exec::rollout_checks::RolloutOutcome;
 use crate::exec::{Event, EventKind, NodeState, Outcome};
 use crate::name::NodeName;
@@ -24,9 +25,39 @@ pub struct RolloutScreen {
     stages: Vec<Stage>,
     /// What goes on between two stages: what, its next stage, until when.
     pause: Option<(Pause, usize, Instant)>,
+    /// What has to hold after a stage.
+    holds: Vec<HoldLine>,
+    /// The command of a gate that runs: its name, its next stage, since when, and how long it may take.
+    gate: Option<(String, usize, Instant, Duration)>,
     back: bool,
     /// The column of node names.
     wide: usize,
+}
+
+/// What has to hold on the nodes of a stage, and for how long it has.
+#[derive(Clone, Debug)]
+pub struct HoldLine {
+    /// Its name in the plan.
+    pub name: String,
+    /// How long it has held.
+    pub held: Duration,
+    /// How long it has to.
+    pub goal: Duration,
+    /// On how many nodes.
+    pub nodes: usize,
+}
+
+impl HoldLine {
+    /// `error rate: held 1m20s of 5m00s on 3 nodes`
+    pub fn words(&self) -> String {
+        format!(
+            "{}: held {} of {} on {}",
+            safe::line(&self.name),
+            time(self.held),
+            time(self.goal),
+            count(self.nodes, "node", "nodes")
+        )
+    }
 }
 
 #[derive(Debug)]
@@ -61,6 +92,8 @@ impl RolloutScreen {
             rows: nodes.iter().enumerate().map(row).collect(),
             stages: stages.to_vec(),
             pause: None,
+            holds: Vec::new(),
+            gate: None,
             back: false,
             wide: nodes
                 .iter()
@@ -73,11 +106,23 @@ impl RolloutScreen {
     /// A stage begins.
     pub fn stage(&mut self) {
         self.pause = None;
+        self.gate = None;
     }
 
     /// All go back.
     pub fn rolling_back(&mut self) {
         self.back = true;
+    }
+
+    /// How far what has to hold has come; nothing when it is over.
+    pub fn holds(&mut self, holds: Vec<HoldLine>) {
+        self.holds = holds;
+    }
+
+    /// The command of a gate begins, or is over.
+    pub fn gate(&mut self, gate: Option<(String, usize, Duration)>, now: Instant) {
+        self.pause = None;
+        self.gate = gate.map(|(name, next, within)| (name, next, now, within));
     }
 
     /// A pause begins before a stage.
@@ -249,6 +294,22 @@ impl RolloutScreen {
                 ));
             }
         }
+        let stop_here = faint(style, "Ctrl-C=stop here");
+        for (at, hold) in self.holds.iter().enumerate() {
+            let word = if at == 0 { "hold" } else { "" };
+            let stop = if at == 0 { &stop_here } else { "" };
+            lines.push(format!("{word:>10}  {}      {stop}", hold.words()));
+        }
+        if let Some((name, next, began, within)) = &self.gate {
+            lines.push(format!(
+                "{:>10}  {}: {} of {}, before {}      {stop_here}",
+                "gate",
+                safe::line(name),
+                time(now.saturating_duration_since(*began)),
+                time(*within),
+                self.stage_name(*next),
+            ));
+        }
         for (number, stage) in self.stages.iter().enumerate().filter(|_| !self.back) {
             let waiting = stage
                 .nodes
@@ -263,7 +324,8 @@ impl RolloutScreen {
             }
         }
         let of = |is: fn(&Place) -> bool| self.rows.iter().filter(|row| is(&row.state)).count();
-        let stop = if self.pause.is_none() {
+        let waits = self.pause.is_some() || self.gate.is_some() || !self.holds.is_empty();
+        let stop = if !waits {
             faint(style, "      Ctrl-C=stop")
         } else {
             String::new()
@@ -347,6 +409,9 @@ pub fn stages(rollout: &Rollout, stages: &[Stage], nodes: &[NodeName], style: St
         }
         Pause::Confirm if stages.len() > 1 => words.push("asks between stages".to_owned()),
         _ => {}
+    }
+    if rollout.all_back {
+        words.push("all nodes go back when one fails".to_owned());
     }
     words.push(match rollout.parallel {
         Some(1) => "one node at a time".to_owned(),

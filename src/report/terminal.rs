@@ -38,6 +38,29 @@ pub fn line(event: &Event, sources: &SourceMap, style: Style) -> Option<String> 
                 &format!("{}{again}", safe::line(name)),
             ))
         }
+        EventKind::Hold {
+            name,
+            ok,
+            held,
+            goal,
+            ..
+        } => Some(step(
+            style,
+            "hold",
+            *ok,
+            &time(*held),
+            &format!("{}{}", safe::line(name), of_goal(*ok, *goal)),
+        )),
+        EventKind::Gate {
+            name,
+            ok,
+            took,
+            before,
+            ..
+        } => {
+            let what = format!("{} (before {before})", safe::line(name));
+            Some(step(style, "gate", *ok, &time(*took), &what))
+        }
         EventKind::Hook { name, ok, took } => {
             Some(step(style, "hook", *ok, &time(*took), &safe::line(name)))
         }
@@ -115,6 +138,14 @@ pub fn line(event: &Event, sources: &SourceMap, style: Style) -> Option<String> 
             Some(format!("{head}\n    {}", processes.join("\n    ")))
         }
         EventKind::Finished { .. } => None,
+    }
+}
+
+/// For how long it should have held.
+fn of_goal(ok: bool, goal: Duration) -> String {
+    match ok {
+        true => String::new(),
+        false => format!(" (of {})", time(goal)),
     }
 }
 

@@ -199,6 +199,28 @@ pub enum StatementKind {
         /// Conditions, joined by comma.
         body: Vec<Expr>,
     },
+    /// `hold "text" #{for => D} … -> Body`
+    Hold {
+        /// What has to hold, in words.
+        name: Spanned<String>,
+        /// Options.
+        options: Options,
+        /// `when`, `because`.
+        tail: Tail,
+        /// Conditions, joined by comma.
+        body: Vec<Expr>,
+    },
+    /// `gate "text" #{within => D} … -> cmd "…"`
+    Gate {
+        /// What it asks, in words.
+        name: Spanned<String>,
+        /// Options.
+        options: Options,
+        /// `because`.
+        tail: Tail,
+        /// What `sh -c` gets.
+        command: Spanned<String>,
+    },
     /// `deadline D.`
     Deadline(Expr),
     /// `budget D.`, `budget infinity.`

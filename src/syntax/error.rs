@@ -13,8 +13,8 @@ use crate::diag::{Code, Diagnostic, Span, suggest::suggest};
 /// Words a statement begins with.
 pub(super) const STATEMENTS: &[&str] = &[
     "plan", "updo", "include", "param", "target", "code", "module", "exclude", "only", "cycle",
-    "window", "engine", "old", "insert", "before", "after", "on", "require", "verify", "deadline",
-    "soak", "budget", "rollback", "rollout", "rehearse",
+    "window", "engine", "old", "insert", "before", "after", "on", "require", "verify", "hold",
+    "gate", "deadline", "soak", "budget", "rollback", "rollout", "rehearse",
 ];
 
 /// Statement words that are kept for later versions.

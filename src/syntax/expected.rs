@@ -178,6 +178,8 @@ fn form(word: &str) -> Option<&'static str> {
         "on" => "on failure -> shop_pager:page(Reason).",
         "require" => "require \"text\" -> 0 = m:f().",
         "verify" => "verify \"text\" #{within => 10s} -> ok = m:f().",
+        "hold" => "hold \"text\" #{for => 5m} -> 0 = m:f().",
+        "gate" => "gate \"text\" #{within => 30s} -> cmd \"curl -fs …\".",
         "deadline" => "deadline 2m.",
         "soak" => "soak 10s.",
         "budget" => "budget 100ms.",

@@ -30,6 +30,7 @@ struct Parts {
     breaks: Option<Vec<BreakEdge>>,
     kind: Option<Expr>,
     clauses: Vec<Clause>,
+    command: Option<Spanned<String>>,
     words: Vec<Rule>,
 }
 
@@ -59,6 +60,11 @@ impl Builder {
                 }
                 Rule::atom if parts.words != [Rule::kw_insert] => {
                     parts.name = Some(self.name(&part)?)
+                }
+                Rule::command => {
+                    for text in inner(part) {
+                        parts.command = Some(self.text(text)?);
+                    }
                 }
                 Rule::globs => {
                     parts.globs = Some(inner(part).map(|p| self.text(p)).collect::<Result<_>>()?)
@@ -446,6 +452,22 @@ fn assemble(rule: Rule, parts: &mut Parts) -> Result<Option<StatementKind>> {
                 body,
             })
         }
+        Rule::hold_stmt => parts.text.take().map(|name| StatementKind::Hold {
+            name,
+            options,
+            tail,
+            body,
+        }),
+        Rule::gate_stmt => parts
+            .text
+            .take()
+            .zip(parts.command.take())
+            .map(|(name, command)| StatementKind::Gate {
+                name,
+                options,
+                tail,
+                command,
+            }),
         Rule::deadline_stmt => exprs.next().map(StatementKind::Deadline),
         Rule::soak_stmt => exprs.next().map(StatementKind::Soak),
         Rule::budget_stmt => exprs.next().map(StatementKind::Budget),

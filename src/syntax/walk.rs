@@ -69,6 +69,8 @@ pub fn statement<'e>(kind: &'e StatementKind, see: &mut dyn FnMut(&'e Expr)) {
         | StatementKind::Module { options, .. }
         | StatementKind::Hook { options, .. }
         | StatementKind::Check { options, .. }
+        | StatementKind::Hold { options, .. }
+        | StatementKind::Gate { options, .. }
         | StatementKind::Rollback { options, .. }
         | StatementKind::Rehearse { options, .. }
         | StatementKind::Rollout { options, .. } => options.as_slice(),
@@ -117,7 +119,9 @@ pub fn statement<'e>(kind: &'e StatementKind, see: &mut dyn FnMut(&'e Expr)) {
         tail.when.iter().for_each(&mut *see);
     }
     match kind {
-        StatementKind::Hook { body, .. } | StatementKind::Check { body, .. } => {
+        StatementKind::Hook { body, .. }
+        | StatementKind::Hold { body, .. }
+        | StatementKind::Check { body, .. } => {
             body.iter().for_each(see);
         }
         StatementKind::StateCheck { clauses, .. } => {
@@ -142,6 +146,8 @@ pub fn tail(kind: &StatementKind) -> Option<&Tail> {
         | StatementKind::Insert { tail, .. }
         | StatementKind::Hook { tail, .. }
         | StatementKind::StateCheck { tail, .. }
+        | StatementKind::Hold { tail, .. }
+        | StatementKind::Gate { tail, .. }
         | StatementKind::Check { tail, .. } => Some(tail),
         _ => None,
     }

@@ -15,6 +15,7 @@ mod eval;
 mod explain;
 mod graph;
 mod large;
+mod large_report;
 mod pager;
 mod preview;
 mod reference;

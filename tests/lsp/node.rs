@@ -340,3 +340,69 @@ fn no_connection_without_a_target() {
     assert!(printed.is_empty(), "{printed:?}");
     editor.leave();
 }
+
+/// Many warnings of one kind that the plan has no statement for are one, at the target; what has a statement is there.
+#[test]
+fn many_warnings_of_one_kind_are_one_where_the_plan_says_nothing_of_them() {
+    let desk = Desk::new();
+    let beams = |folder: &str, version: u32| {
+        let ebin = desk.path().join(folder);
+        std::fs::create_dir_all(&ebin).expect("a folder");
+        let source = |at: u32| {
+            desk.write(
+                &format!("lone_{at}.erl"),
+                &format!(
+                    "-module(lone_{at}).\n-behaviour(gen_server).\n-export([start/0, init/1, handle_call/3, handle_cast/2, code_change/3]).\n\
+                     start() -> gen_server:start({{local, ?MODULE}}, ?MODULE, [], []).\ninit(_) -> {{ok, []}}.\n\
+                     handle_call(_, _, S) -> {{reply, {version}, S}}.\nhandle_cast(_, S) -> {{noreply, S}}.\n\
+                     code_change(\"1\", S, _) -> {{ok, S}}.\n"
+                ),
+            )
+        };
+        let sources: Vec<_> = (1..=6).map(source).collect();
+        crate::support::compiler::compile(&ebin, &["debug_info"], &sources);
+        ebin
+    };
+    let old = beams("old", 1);
+    beams("new", 2);
+    let node = crate::support::Options::default().path(&old).start();
+    node.eval(
+        "[apply(list_to_atom(\"lone_\" ++ integer_to_list(N)), start, []) || N <- lists:seq(1, 6)]",
+    );
+    let text = format!(
+        "plan \"Lone\".\ntarget t #{{nodes => ['{}']}}.\ncode push [\"new/*.beam\"].\n\
+         module lone_6 #{{timeout => 9s}} because \"slow\".\n",
+        node.name()
+    );
+    let path = desk.write("lone.updo", &text);
+    let checked = desk
+        .on(&node, &["check", "--json", "lone.updo"])
+        .run()
+        .json();
+    let all = codes(checked.as_array().expect("an array"));
+    assert_eq!(
+        all.iter().filter(|code| **code == "W314").count(),
+        6,
+        "{all:?}"
+    );
+    let mut editor = Editor::on(&desk, &node, &[]);
+    editor.open(&uri(&path), 1, &text);
+    let printed = editor.await_diagnostics(&uri(&path), |printed| codes(printed).contains(&"W314"));
+    let lone: Vec<&Value> = printed.iter().filter(|one| one["code"] == "W314").collect();
+    assert_eq!(lone.len(), 2, "{printed:#?}");
+    let at = |line: u64| {
+        let found = lone
+            .iter()
+            .find(|one| one["range"]["start"]["line"] == line);
+        let found = found.unwrap_or_else(|| panic!("none at line {line}: {lone:#?}"));
+        found["message"].as_str().expect("a text").to_owned()
+    };
+    assert!(at(1).contains("and 4 more of this kind"), "{}", at(1));
+    assert!(
+        at(1).contains("`updo preview PLAN --full` shows each"),
+        "{}",
+        at(1)
+    );
+    assert!(at(3).contains("lone_6"), "{}", at(3));
+    editor.leave();
+}

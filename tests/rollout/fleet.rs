@@ -61,6 +61,18 @@ impl Fleet {
         self.nodes[at].node.eval(&set);
     }
 
+    /// What a condition of a plan may look at: whether something is wrong with a node.
+    pub fn on_sick(&self, at: usize, sick: bool) {
+        let set = format!("application:set_env(kernel, sick, {sick})");
+        self.nodes[at].node.eval(&set);
+    }
+
+    /// The cookie of the nodes.
+    pub fn cookie(&self) -> String {
+        let cookie = self.nodes[0].node.eval_text("erlang:get_cookie()");
+        cookie.trim_matches('\'').to_owned()
+    }
+
     /// Another operator loads a version of `fleet_rate` on a node.
     pub fn load_rate(&self, at: usize, version: &Path) {
         let file = version.join("fleet_rate");

@@ -1,7 +1,10 @@
 //! Rollouts over several real nodes: stages, failures, pauses, going back as a whole.
 
+mod all_back;
 mod failures;
 mod fleet;
+mod gates;
+mod holds;
 mod pauses;
 mod saved;
 mod screens;

@@ -336,6 +336,27 @@ fn statements_the_examples_do_not_have() {
         statement("rollout #{batch => [1, 3, \"50%\"]}."),
         StatementKind::Rollout { target: None, .. }
     ));
+    let StatementKind::Gate { name, command, .. } =
+        statement("gate \"p\" \"99\" #{within => 5s} because \"x\" -> cmd \"a \" \"$b\".")
+    else {
+        panic!("a gate");
+    };
+    assert_eq!((&*name.value, &*command.value), ("p99", "a $b"));
+    let StatementKind::Hold { body, tail, .. } =
+        statement("hold \"h\" #{for => 5m} when otp() > 24 -> ok = m:f(), true.")
+    else {
+        panic!("a hold");
+    };
+    assert_eq!((body.len(), tail.when.len()), (2, 1));
+    // Outside of their place they are names like any other.
+    assert!(matches!(
+        statement("hold depends on [gate, cmd]."),
+        StatementKind::Relation { .. }
+    ));
+    assert!(matches!(
+        statement("gate(X) -> hold(X)."),
+        StatementKind::Function { .. }
+    ));
     let StatementKind::StateCheck {
         subject: Some(_),
         name,

@@ -292,3 +292,42 @@ fn called_off_from_elsewhere() {
     running.wait().exits(0);
     is(node, Is::New, &pids);
 }
+
+/// Without a name it is the newest that goes on, on whatever node; which one is said.
+#[test]
+fn without_a_name_the_newest_run_is_taken() {
+    let (first, second) = (replaced(), replaced());
+    let desk = Desk::new();
+    desk.on(&first.node, &["attach"])
+        .run()
+        .exits(2)
+        .says(&["no run is recorded"]);
+    let plan = Plan::on_disk("{slow, 4000}").on(&desk);
+    let begin = |node: &TestNode| {
+        let args = ["run", &plan, "--yes", "--detach", "-t", node.name()];
+        desk.on(node, &args).run().exits(23);
+        last(&desk, node).0
+    };
+    let done = begin(&first.node);
+    let taken = format!("taking run {done} on {}", first.node.name());
+    desk.on(&first.node, &["attach"])
+        .run()
+        .exits(0)
+        .says(&[&taken, "the newest that has no end in its record"]);
+    // It has ended: how, is still said, and nothing is there to be called off.
+    desk.on(&first.node, &["attach"]).run().exits(0).says(&[
+        &taken,
+        "the newest; none goes on",
+        "has ended",
+    ]);
+    desk.on(&first.node, &["attach", "--abort"])
+        .run()
+        .exits(2)
+        .says(&["no run goes on"]);
+    // A later one that goes on is taken before one that has ended later.
+    let newer = begin(&second.node);
+    desk.on(&second.node, &["attach"])
+        .run()
+        .exits(0)
+        .says(&[&format!("taking run {newer} on {}", second.node.name())]);
+}

@@ -223,3 +223,134 @@ fn a_node_that_is_not_there_is_no_endless_wait() {
         .exits(2)
         .says(&["one node"]);
 }
+
+/// A folder that the node adds to its code path while it is watched, with a server that nothing knew of.
+#[test]
+fn a_folder_that_comes_onto_the_code_path_later_is_followed() {
+    let folder = TempDir::new().expect("a folder");
+    let first = compiled(
+        &folder.path().join("first"),
+        &[("other".to_owned(), "-module(other).\n".to_owned())],
+    );
+    let node = node_with(&first);
+    let desk = Desk::rehearsing();
+    let mut watch = desk.on(&node, &["watch", node.name()]).start();
+    watch.await_says("watching");
+    let place = folder.path().join("later");
+    let later = compiled(&place, &[till(1, SAME)]);
+    node.eval(&format!("code:add_pathz({later:?})"));
+    start(&node);
+    // Only from now on can anything of it be known: the path is asked for once a second.
+    std::thread::sleep(Duration::from_millis(2500));
+    build(&place, 2, RIGHT);
+    watch.await_says("upgraded till: 5 states converted, ");
+    assert_eq!(node.eval_text(STATES), states(2, ",0"));
+    interrupted(watch);
+}
+
+/// Folders below the patterns of `--push`, made by a build while it is watched: removed and made anew, and another one.
+#[test]
+fn folders_below_the_globs_that_come_later_are_pushed() {
+    let folder = TempDir::new().expect("a folder");
+    let node = node_with(&compiled(&folder.path().join("old"), &[till(1, SAME)]));
+    start(&node);
+    let desk = Desk::rehearsing();
+    let args = ["watch", node.name(), "--push", "_build/*/lib/*/ebin/*.beam"];
+    let mut watch = desk.on(&node, &args).start();
+    watch.await_says("watching");
+    let place = desk.path().join("_build/dev/lib/shop");
+    fs::create_dir_all(&place).expect("a folder");
+    build(&place, 2, RIGHT);
+    watch.await_says("upgraded till: 5 states converted, ");
+    assert_eq!(node.eval_text(STATES), states(2, ",0"));
+    fs::remove_dir_all(desk.path().join("_build")).expect("it can be removed");
+    std::thread::sleep(Duration::from_millis(500));
+    let place = desk.path().join("_build/prod/lib/till");
+    fs::create_dir_all(&place).expect("a folder");
+    build(&place, 4, MORE);
+    let until = Instant::now() + PATIENCE;
+    while node.eval_text(STATES) != states(4, ",0,more") {
+        assert!(Instant::now() < until, "{}", node.eval_text(STATES));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let ran = interrupted(watch);
+    assert!(!ran.stderr.contains("E508"), "{ran}");
+}
+
+/// On a terminal: what goes on, as long as it does; the line that stays is one.
+#[test]
+fn the_progress_of_a_long_upgrade_is_seen() {
+    const SLOW: &str = "code_change({down, _}, {till, N, _}, _) -> {ok, {till, N}};\ncode_change(_, {till, N}, _) -> timer:sleep(2500), {ok, {till, N, 0}}.";
+    let folder = TempDir::new().expect("a folder");
+    let place = folder.path().join("shop");
+    let node = node_with(&compiled(&place, &[till(1, SAME)]));
+    start(&node);
+    let desk = Desk::converting_after_the_switch();
+    let mut command = desk.command(crate::support::desk::UPDO);
+    command
+        .args(["watch", node.name()])
+        .env("UPDO_EPMD_PORT", node.epmd_port().to_string());
+    let mut screen = crate::support::terminal::Terminal::watch(command, "xterm-256color");
+    screen.await_text("ctrl-c ends");
+    build(&place, 2, SLOW);
+    screen.await_text("convert");
+    let text = screen.await_text("upgraded till: 5 states converted, ");
+    assert!(
+        !text.contains("convert  "),
+        "the block is still there: {text}"
+    );
+    assert!(!text.contains("suspend"), "more than one line: {text}");
+    assert_eq!(node.eval_text(STATES), states(2, ",0"));
+    screen.keys(crate::support::terminal::CTRL_C);
+    screen.end();
+}
+
+/// As far as one machine allows: updo has another kernel by its `boot_id`, and does not see the node's folders.
+#[test]
+fn a_node_of_another_machine_is_asked_and_the_way_to_push_is_said() {
+    let folder = TempDir::new().expect("a folder");
+    let place = folder.path().join("there/shop");
+    fs::create_dir_all(&place).expect("a folder");
+    let node = node_with(&compiled(&place, &[till(1, SAME)]));
+    start(&node);
+    let desk = Desk::rehearsing();
+    let boot = desk.write("boot_id", "another machine\n");
+    let hidden = folder.path().join("there");
+    let hides = format!(
+        "mount --bind {} /proc/sys/kernel/random/boot_id && mount -t tmpfs none {}",
+        boot.display(),
+        hidden.display()
+    );
+    let may = std::process::Command::new("unshare")
+        .args(["-rm", "sh", "-c", &hides])
+        .output();
+    if !may.is_ok_and(|out| out.status.success()) {
+        println!("no namespaces for mounts here: nothing was tested");
+        return;
+    }
+    let elsewhere = |more: &str| {
+        let updo = crate::support::desk::UPDO;
+        let script = format!("{hides} && exec {updo} watch {} {more}", node.name());
+        let mut command = desk.command("unshare");
+        command
+            .args(["-rm", "sh", "-c", &script])
+            .env("UPDO_EPMD_PORT", node.epmd_port().to_string());
+        crate::support::desk::Updo::of(&desk, command)
+    };
+    let mut watch = elsewhere("").start();
+    watch.await_says(&format!("cannot be read here: {} is asked", node.name()));
+    watch.await_says(&format!("updo watch {} --push ", node.name()));
+    // What changes there is seen all the same.
+    build(&place, 2, RIGHT);
+    watch.await_says("upgraded till: 5 states converted, ");
+    assert_eq!(node.eval_text(STATES), states(2, ",0"));
+    interrupted(watch);
+    // And what is built here is pushed.
+    let mut watch = elsewhere("--push 'new/ebin/*.beam'").start();
+    watch.await_says("watching");
+    build(&desk.path().join("new"), 4, MORE);
+    watch.await_says("upgraded till: 5 states converted, ");
+    assert_eq!(node.eval_text(STATES), states(4, ",0,more"));
+    let ran = interrupted(watch);
+    assert!(!ran.stderr.contains("cannot be read here"), "{ran}");
+}

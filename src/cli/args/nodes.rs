@@ -289,9 +289,9 @@ fn purge(text: &str) -> Result<Purge, String> {
 /// `updo attach`
 #[derive(Debug, clap::Args)]
 pub struct AttachArgs {
-    /// The run: four hexadecimal digits, as its last line says
+    /// The run: four hexadecimal digits, as its last line says [default: the newest that goes on, else the newest]
     #[arg(value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
-    pub run: String,
+    pub run: Option<String>,
     /// Abort the run, as long as no module is switched
     #[arg(long)]
     pub abort: bool,

@@ -274,6 +274,11 @@ impl<'a> Disk<'a> {
         folders.any(|folder| !self.same.get(folder).copied().unwrap_or(false))
     }
 
+    /// Forgets whether a folder is the same here and there: it may have come into being meanwhile.
+    pub fn forget(&mut self, folder: &str) {
+        self.same.remove(folder);
+    }
+
     /// Which of these files may contain one of these names: their positions. A compressed file always may.
     ///
     /// # Errors

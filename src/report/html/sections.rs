@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::super::replay::{place, texts};
 use super::{text, timeline};
-use crate::graph::draw::{Clusters, Format, draw_with, from_json};
+use crate::graph::draw::{Clusters, Format, ReducedGraph, draw_with, from_json, reduced};
 use crate::name::Module;
 
 /// One node's lines.
@@ -258,14 +258,47 @@ fn graph(node: &NodeSection<'_>) -> Markup {
             Some((Module::new(module["module"].as_str()?), app))
         })
         .collect();
-    let picture = draw_with(&graph, Format::Svg, &clusters);
+    let all = graph.modules().count();
+    let part = reduced(&graph);
+    let is_drawn = part.graph.modules().next().is_some();
+    let picture = draw_with(&part.graph, Format::Svg, &clusters);
     html! {
         section {
             h2 { "Dependencies" }
+            @if let Some(words) = left_out(&part, all) {
+                p.soft { (words) " All of them: " code { "updo graph PLAN --format svg" } }
+            }
             // Our own drawing, which has escaped every name in it.
-            div.picture { (PreEscaped(picture)) }
+            @if is_drawn { div.picture { (PreEscaped(picture)) } }
         }
     }
+}
+
+/// How many modules the picture leaves out, and why.
+fn left_out(part: &ReducedGraph, all: usize) -> Option<String> {
+    let gone = part.left_out();
+    if gone == 0 {
+        return None;
+    }
+    let mut why = Vec::new();
+    if part.alone > 0 {
+        why.push(format!(
+            "{} have no dependency among what changes",
+            part.alone
+        ));
+    }
+    if part.ordinary > 0 {
+        why.push(format!(
+            "{} have ordinary calls only, and fewer of them",
+            part.ordinary
+        ));
+    }
+    Some(format!(
+        "{} of {all} modules are drawn: those with an unusual dependency (what only the new version has, a cycle, \
+         a line of the plan) and what is connected. Left out: {gone} ({}).",
+        all - gone,
+        why.join("; ")
+    ))
 }
 
 /// What was checked, before and after.
@@ -274,7 +307,10 @@ fn checks(node: &NodeSection<'_>) -> Markup {
         .lines
         .iter()
         .copied()
-        .filter(|line| line["type"] == "check" || line["type"] == "hook")
+        .filter(|line| {
+            let kind = line["type"].as_str().unwrap_or_default();
+            ["check", "hook", "hold", "gate"].contains(&kind)
+        })
         .collect();
     html! {
         @if !all.is_empty() {
@@ -286,8 +322,14 @@ fn checks(node: &NodeSection<'_>) -> Markup {
                         @for line in all {
                             @let ok = line["ok"].as_bool().unwrap_or_default();
                             tr {
-                                td.soft { (line["kind"].as_str().unwrap_or("hook")) }
-                                td { (line["name"].as_str().unwrap_or_default()) }
+                                td.soft { (line["kind"].as_str().or(line["type"].as_str()).unwrap_or("hook")) }
+                                td {
+                                    (line["name"].as_str().unwrap_or_default())
+                                    @if let Some(goal) = line["for_ms"].as_f64() {
+                                        " (held " (ms(line["held_ms"].as_f64().unwrap_or_default())) " of " (ms(goal)) ")"
+                                    }
+                                    @if let Some(before) = line["before"].as_str() { " (before " (before) ")" }
+                                }
                                 td data-is="holds" { span class={ "state " (if ok { "good" } else { "bad" }) } { (if ok { "yes" } else { "no" }) } }
                                 td.num data-is="tries" { (line["tries"].as_u64().unwrap_or(1)) }
                                 td.num data-is="took" { (ms(line["took_ms"].as_f64().unwrap_or_default())) }

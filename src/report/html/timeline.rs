@@ -150,6 +150,8 @@ fn bar<'a>(node: &NodeSection<'a>, line: &'a Value) -> Option<Bar<'a>> {
         "rollback.finished" => ("undo", "what", false),
         "check" => (line["kind"].as_str()?, "name", true),
         "hook" => ("hook", "name", true),
+        "hold" => ("hold", "name", true),
+        "gate" => ("gate", "name", true),
         _ => return None,
     };
     let took = line["took_ms"].as_f64()?;
