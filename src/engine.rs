@@ -382,7 +382,8 @@ impl Connection<'_> {
         upgrade.diagnostics.splice(0..0, missing);
         upgrade.diagnostics.extend(self.warning.clone());
         if let (CodeFrom::Push(from), true) = (&plan.code, plan.persist) {
-            let (facts, changes) = (&upgrade.facts, &upgrade.changes);
+            let part = upgrade.rules.modules.keys().cloned().collect();
+            let (facts, changes) = (&upgrade.facts, (&upgrade.changes, &part));
             let (patterns, base) = (&from.patterns, &from.base);
             let found = unwritten(&self.session, facts, changes, patterns, base, &mut seen)?;
             upgrade.diagnostics.extend(found.diagnostics(&self.session));
@@ -479,6 +480,7 @@ impl Connection<'_> {
             verify: !self.engine.settings.no_verify,
             detach: self.engine.settings.detach,
             also: exec::persist::also(&unwritten),
+            rewrites: &upgrade.unwritten.restart.rewrites,
             interrupt: part.interrupt,
             warning,
             stale: part.stale.clone(),
@@ -523,6 +525,7 @@ impl Connection<'_> {
     /// What a preview shows of an upgrade.
     pub fn preview<'u>(&'u self, upgrade: &'u Upgrade) -> PreviewInput<'u> {
         PreviewInput {
+            lists: &upgrade.unwritten.restart.rewrites,
             node: self.session.node(),
             otp: upgrade.facts.otp,
             plan: &self.engine.plan,

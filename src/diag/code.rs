@@ -327,6 +327,8 @@ codes! {
     E638,
     /// The window was called off before the switch: it took longer than the plan's `budget`.
     E639,
+    /// After a restart the node would not have what `persist` writes: no boot file of it loads the new modules.
+    E640,
     /// The next event of processes fails: the callbacks of the new version cannot take the state that they have.
     E635,
     /// Callbacks of the new version may fail with a state, or with what is inside of it or in a table: a record, a struct or a map grew.

@@ -53,6 +53,7 @@ mod release_handler;
 mod releases;
 mod removal;
 mod report;
+mod restarts;
 mod rollback;
 mod screen;
 mod seed;
