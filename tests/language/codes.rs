@@ -86,6 +86,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("E353", "tests/upgrade/init_argument.rs"),
     ("E638", "tests/upgrade/predicted.rs"),
     ("E639", "tests/upgrade/predicted.rs"),
+    ("E640", "tests/upgrade/restarts.rs"),
     ("E635", "tests/upgrade/states.rs"),
     ("W635", "tests/upgrade/states.rs"),
     ("E636", "tests/upgrade/rehearsal_checks.rs"),
