@@ -7,6 +7,7 @@ pub mod copies;
 mod discovery;
 mod environment;
 pub mod leftovers;
+mod old_builds;
 pub mod past_runs;
 mod prepare;
 mod recording;
@@ -372,7 +373,18 @@ impl Connection<'_> {
             };
             removal::going(plan, &view).into_keys().collect()
         };
-        let changes = compare::compare(&self.session, &facts, new, old, &going, &mut seen)?;
+        let mut changes = compare::compare(&self.session, &facts, new, old, &going, &mut seen)?;
+        let mut lacking = old_builds::lacking(&changes);
+        let mut warnings = Vec::new();
+        if !plan.old_git.is_empty() && !lacking.is_empty() {
+            let (settings, before) = (&self.engine.settings, lacking.len());
+            let (sources, store) = (&plan.old_git, &self.engine.store);
+            warnings = old_builds::build(sources, settings, store, facts.otp, &mut lacking)?;
+            if lacking.len() < before {
+                // With the copies that are in the store now.
+                changes = compare::compare(&self.session, &facts, new, old, &going, &mut seen)?;
+            }
+        }
         // Without copies there may be no way back, which the preview says; a comparison needs none.
         let _ = self.keep_copies_of(&facts, &mut seen, Some(copies::UNASKED));
         let settings = &self.engine.settings;
@@ -380,6 +392,7 @@ impl Connection<'_> {
         let missing =
             exec::release_handler::missing(&self.session, plan, &upgrade.changes, &upgrade.script)?;
         upgrade.diagnostics.splice(0..0, missing);
+        upgrade.diagnostics.extend(warnings);
         upgrade.diagnostics.extend(self.warning.clone());
         if let (CodeFrom::Push(from), true) = (&plan.code, plan.persist) {
             let part = upgrade.rules.modules.keys().cloned().collect();

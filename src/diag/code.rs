@@ -329,6 +329,8 @@ codes! {
     E639,
     /// After a restart the node would not have what `persist` writes: no boot file of it loads the new modules.
     E640,
+    /// The revision of `old from git` builds other versions than those that run.
+    W641,
     /// The next event of processes fails: the callbacks of the new version cannot take the state that they have.
     E635,
     /// Callbacks of the new version may fail with a state, or with what is inside of it or in a table: a record, a struct or a map grew.
@@ -407,6 +409,10 @@ codes! {
     E802,
     /// The state folder is writable by other users, and its content determines which code a rollback loads.
     E803,
+    /// The revision of `old from git` cannot be had: no repository, no such revision, no worktree.
+    E805,
+    /// The build of `old from git` has failed or taken too long.
+    E806,
     /// A bug in updo. Report it with the text of the diagnostic and what you did.
     E900,
 }

@@ -39,6 +39,7 @@ mod no_undo;
 mod nodes;
 mod noise;
 mod old_code;
+mod old_sources;
 mod own_windows;
 mod persist;
 mod policy;
