@@ -396,7 +396,7 @@ impl Connection<'_> {
         upgrade.diagnostics.extend(self.warning.clone());
         if let (CodeFrom::Push(from), true) = (&plan.code, plan.persist) {
             let part = upgrade.rules.modules.keys().cloned().collect();
-            let (facts, changes) = (&upgrade.facts, (&upgrade.changes, &part));
+            let (facts, changes) = (&upgrade.facts, (&upgrade.changes, &part, plan.env));
             let (patterns, base) = (&from.patterns, &from.base);
             let found = unwritten(&self.session, facts, changes, patterns, base, &mut seen)?;
             upgrade.diagnostics.extend(found.diagnostics(&self.session));

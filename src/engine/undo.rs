@@ -17,7 +17,7 @@ use crate::facts::beam::BeamFacts;
 use crate::facts::change::ChangeSet;
 use crate::facts::compare::OldBeamSources;
 use crate::facts::compare::going_back::{GoingBack, going_back};
-use crate::facts::compare::restart::{self, Listing, ModuleFile, Rewrite};
+use crate::facts::compare::restart::{self, Listing, ModuleFile, Rewrite, Wanted};
 use crate::facts::node::node_facts::{self, NodeFacts};
 use crate::facts::node::requery;
 use crate::name::Module;
@@ -398,8 +398,12 @@ fn lists(session: &Session, facts: &NodeFacts, way: &WayBack) -> Result<Vec<Rewr
             listing,
         }
     });
-    let files: Vec<ModuleFile> = files.collect();
-    let found = restart::restart(session, facts, &files)?;
+    let wanted = Wanted {
+        modules: files.collect(),
+        env: Vec::new(),
+        recorded: way.recorded(),
+    };
+    let found = restart::restart(session, facts, &wanted)?;
     match found.refused {
         Some(refused) => Err(Box::new(refused)),
         None => Ok(found.rewrites),

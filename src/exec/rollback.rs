@@ -17,7 +17,7 @@ use super::side_effects::Acted;
 use super::step::{Action, ChildAction, ChildStep, Step};
 use super::step_term::{read_steps, steps_term};
 use crate::diag::{Code, Diagnostic};
-use crate::facts::compare::restart::Rewrite;
+use crate::facts::compare::restart::{Recorded, Rewrite};
 use crate::name::{Md5, Module};
 use crate::node::Session;
 use crate::node::agent::protocol::Reason;
@@ -43,7 +43,7 @@ pub struct WayBack {
     /// The modules, and the MD5 that each must have now (`None`: not loaded).
     pub expected: Vec<(Module, Option<Md5>)>,
     /// What lists of modules were before the run, with the digest of what it has made of each.
-    listed: Vec<(String, Md5, Vec<u8>)>,
+    recorded: Vec<Recorded>,
     /// The files with lists of modules that are written on the way.
     rewrites: Vec<Rewrite>,
 }
@@ -73,10 +73,14 @@ impl WayBack {
                 return None;
             };
             let made = Md5::from_bytes(made.as_bytes()?)?;
-            Some((file.to_text()?, made, before.as_bytes()?.to_vec()))
+            Some(Recorded {
+                file: file.to_text()?,
+                made,
+                before: before.as_bytes()?.to_vec(),
+            })
         });
         Some(Self {
-            listed: listed.collect(),
+            recorded: listed.collect(),
             rewrites: Vec::new(),
             expected: expected.collect::<Option<_>>()?,
             begun: record.get("begun")?.clone(),
@@ -164,16 +168,14 @@ impl WayBack {
         modules.collect()
     }
 
-    /// The lists of modules that are put back with the files: byte for byte where nothing else has written them since.
+    /// What lists of modules were before the run.
+    pub fn recorded(&self) -> &[Recorded] {
+        &self.recorded
+    }
+
+    /// The lists of modules that are put back with the files.
     pub fn listing(&mut self, rewrites: Vec<Rewrite>) {
         self.rewrites = rewrites;
-        for file in &mut self.rewrites {
-            for (name, made, before) in &self.listed {
-                if *name == file.file {
-                    file.restoring(made, before);
-                }
-            }
-        }
     }
 
     /// How long processes stay suspended because another one is busy: instead of what is recorded.

@@ -475,3 +475,48 @@ fn a_removed_module_leaves_the_lists_as_well() {
     node.kill();
     assert_eq!(look(&srv.start()), Is::New);
 }
+
+/// The configuration of the new version: a restart finds it as well, and the old one after a rollback.
+#[test]
+fn the_environment_of_the_new_version_survives() {
+    let Some(mut srv) = Installed::bank() else {
+        return;
+    };
+    let before = srv.files();
+    let node = srv.start();
+    let desk = Desk::new();
+    let new = desk.path().join("new");
+    fs::create_dir(&new).expect("a folder");
+    for entry in fs::read_dir(&bank().two).expect("beams") {
+        let file = entry.expect("an entry").path();
+        fs::copy(&file, new.join(file.file_name().expect("a name"))).expect("copied");
+    }
+    let text = fs::read_to_string(new.join("bank.app")).expect("an application file");
+    let text = text.replace("{env, [", "{env, [{fees, [\"grün\", <<1>>, 2.5]}, ");
+    fs::write(new.join("bank.app"), text).expect("a file can be written");
+    let mut plan = Plan::push(&new, &bank().one, "fine");
+    plan.code = plan
+        .code
+        .replacen("].", "] #{persist => true, env => true}.", 1);
+    let path = plan.on(&desk);
+    let run = desk
+        .on(&node, &["run", &path, "--yes"])
+        .run()
+        .exits(0)
+        .name();
+    let fees = |node: &TestNode| node.eval_text("application:get_env(bank, fees)");
+    let set = r#"{ok,["grün",<<1>>,2.5]}"#;
+    assert_eq!(fees(&node), set);
+    node.kill();
+    let node = srv.start();
+    assert_eq!(fees(&node), set);
+    // The file says the same: an application that is loaded again finds it there.
+    let again = "application:stop(bank), application:unload(bank), application:load(bank), application:get_env(bank, fees)";
+    assert_eq!(node.eval_text(again), set);
+    node.eval("{ok, _} = application:ensure_all_started(bank)");
+    assert_eq!(look(&node), Is::New);
+    desk.on(&node, &["rollback", &run, "--yes"]).run().exits(0);
+    assert_eq!(differing(&before, &srv.files()), Vec::<String>::new());
+    node.kill();
+    assert_eq!(fees(&srv.start()), "undefined");
+}

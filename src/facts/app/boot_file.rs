@@ -1,7 +1,7 @@
 //! A boot file (`start.boot`), as `script(4)` of sasl describes it: which modules it loads from which folders.
 //!
 //! Takes and gives bytes. Commands that are not understood pass through as they are; only `path`, `primLoad` and the
-//! lists of modules in `{application, load, [_]}` are read and changed.
+//! lists of modules and environments in `{application, load, [_]}` are read and changed.
 
 use std::collections::BTreeMap;
 
@@ -123,8 +123,17 @@ impl BootFile {
     /// The same for the list in the specification of an application, when it has one.
     pub fn specify(&mut self, app: &App, module: &Module, lists: bool) {
         for command in &mut self.commands {
-            if let Some(modules) = specified(command, app) {
+            if let Some(Term::List(modules)) = specified(command, app, "modules") {
                 list(modules, module, lists);
+            }
+        }
+    }
+
+    /// Replaces the environment in the specification of an application, when it has one.
+    pub fn configure(&mut self, app: &App, env: &Term) {
+        for command in &mut self.commands {
+            if let Some(value) = specified(command, app, "env") {
+                *value = env.clone();
             }
         }
     }
@@ -183,8 +192,8 @@ fn texts(list: &Term) -> Vec<String> {
     list.iter().filter_map(Term::to_text).collect()
 }
 
-/// The modules of `{apply, {application, load, [{application, App, Keys}]}}`.
-fn specified<'t>(command: &'t mut Term, app: &App) -> Option<&'t mut Vec<Term>> {
+/// The value of a key in `{apply, {application, load, [{application, App, Keys}]}}`.
+fn specified<'t>(command: &'t mut Term, app: &App, key: &str) -> Option<&'t mut Term> {
     let keys = match fields(command)? {
         [word, call] if word.is_atom("apply") => match fields(call)? {
             [module, function, Term::List(args)]
@@ -199,8 +208,8 @@ fn specified<'t>(command: &'t mut Term, app: &App) -> Option<&'t mut Vec<Term>> 
         },
         _ => return None,
     };
-    keys.iter_mut().find_map(|key| match fields(key)? {
-        [word, Term::List(modules)] if word.is_atom("modules") => Some(modules),
+    keys.iter_mut().find_map(|pair| match fields(pair)? {
+        [word, value] if word.is_atom(key) => Some(value),
         _ => None,
     })
 }

@@ -6,9 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::local_beams::local;
-use super::restart::{Listing, ModuleFile, Restart, restart};
+use super::local_beams::{local, small_file};
+use super::restart::{Listing, ModuleFile, Restart, Wanted, restart};
 use crate::diag::{Code, Diagnostic, Result, Span};
+use crate::facts::app::app_specs::Spec;
 use crate::facts::change::{Beam, ChangeSet};
 use crate::facts::node::folders::{folder_of, is_stage};
 use crate::facts::node::node_facts::{CodeOrigin, NodeFacts};
@@ -16,6 +17,7 @@ use crate::facts::node::node_files::{Disk, OnDisk};
 use crate::name::{App, Module};
 use crate::node::Session;
 use crate::state::file_cache::Seen;
+use crate::term::Term;
 
 /// How many files a diagnostic names.
 const NAMED: usize = 8;
@@ -85,14 +87,14 @@ impl UnpersistedFiles {
     }
 }
 
-/// Looks at the disk of a node, for an upgrade of some modules.
+/// Looks at the disk of a node, for an upgrade of some modules and, if so, of the environments of their applications.
 ///
 /// # Errors
 /// E214 when a pushed beam cannot be used, E5xx when the node does not answer.
 pub fn unwritten(
     session: &Session,
     facts: &NodeFacts,
-    (changes, part): (&ChangeSet, &BTreeSet<Module>),
+    (changes, part, env): (&ChangeSet, &BTreeSet<Module>, bool),
     patterns: &[(String, Span)],
     base: &Path,
     seen: &mut Seen,
@@ -110,7 +112,12 @@ pub fn unwritten(
     }
     let files: Vec<String> = same.values().map(|beam| beam.file.clone()).collect();
     let found = disk.beams(&files)?;
-    let restart = restart(session, facts, &to_list(facts, changes, part, &same))?;
+    let wanted = Wanted {
+        modules: to_list(facts, changes, part, &same),
+        env: if env { configured(changes) } else { Vec::new() },
+        recorded: &[],
+    };
+    let restart = restart(session, facts, &wanted)?;
     let going = changes.modules.values().filter_map(|c| c.new.as_ref());
     let folders: BTreeSet<String> = going
         .map(|beam| beam.file.as_str())
@@ -155,6 +162,17 @@ pub fn unwritten(
     }
     unwritten.restart = restart;
     Ok(unwritten)
+}
+
+/// The environments of applications whose new specifications change them.
+fn configured(changes: &ChangeSet) -> Vec<(App, Term)> {
+    let changed = changes.specs.iter().filter(|spec| !spec.env.is_empty());
+    let read = changed.filter_map(|change| {
+        let spec = Spec::read(&small_file(Path::new(&change.file))?).ok()?;
+        let env = spec.env_term.unwrap_or_else(|| Term::list([]));
+        Some((change.app.clone(), env))
+    });
+    read.collect()
 }
 
 /// The modules whose files will be there, or gone, and what lists have to say of them.

@@ -16,8 +16,8 @@ use md5::Digest;
 
 use crate::diag::{Code, Diagnostic, Result};
 use crate::facts::app::app_specs::Spec;
+use crate::facts::app::app_text::{with_env, with_modules};
 use crate::facts::app::boot_file::{BootFile, expanded, plain};
-use crate::facts::app::module_list::with_modules;
 use crate::facts::node::folders::{folder_of, stage_in};
 use crate::facts::node::node_facts::NodeFacts;
 use crate::name::{App, Md5, Module};
@@ -92,6 +92,28 @@ impl Listing {
     }
 }
 
+/// What a restart is to find.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted<'a> {
+    /// The files of modules.
+    pub modules: Vec<ModuleFile>,
+    /// The environments of applications that change (`code … #{env => true}`).
+    pub env: Vec<(App, Term)>,
+    /// What files have been before a run that is undone.
+    pub recorded: &'a [Recorded],
+}
+
+/// A file as it was before a run has written it.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// The file on the node.
+    pub file: String,
+    /// Of what the run has made of it.
+    pub made: Md5,
+    /// What it was.
+    pub before: Vec<u8>,
+}
+
 /// A file with lists of modules in it.
 #[derive(Clone, Debug)]
 pub struct Rewrite {
@@ -122,13 +144,6 @@ impl Rewrite {
     /// Whether it is a boot file.
     pub fn is_boot(&self) -> bool {
         self.boot.is_some()
-    }
-
-    /// The same file with the bytes that it had once, when it holds what was made of them.
-    pub fn restoring(&mut self, made: &Md5, before: &[u8]) {
-        if digest(&self.was) == *made {
-            before.clone_into(&mut self.will);
-        }
     }
 
     /// What it holds, and what it will hold.
@@ -167,7 +182,8 @@ struct Found {
 ///
 /// # Errors
 /// E5xx when the node does not answer.
-pub fn restart(session: &Session, facts: &NodeFacts, modules: &[ModuleFile]) -> Result<Restart> {
+pub fn restart(session: &Session, facts: &NodeFacts, wanted: &Wanted<'_>) -> Result<Restart> {
+    let modules = &wanted.modules;
     if modules.is_empty() {
         return Ok(Restart::default());
     }
@@ -176,10 +192,17 @@ pub fn restart(session: &Session, facts: &NodeFacts, modules: &[ModuleFile]) -> 
         .iter()
         .filter_map(|m| facts.folder_of_app(m.app.as_ref()?));
     folders.extend(homes);
+    folders.extend(
+        wanted
+            .env
+            .iter()
+            .filter_map(|(app, _)| facts.folder_of_app(app)),
+    );
     let found = ask(session, &folders)?;
     let mut lists = Lists {
         facts,
         modules,
+        env: &wanted.env,
         found: &found,
         rewrites: Vec::new(),
         problems: Vec::new(),
@@ -193,6 +216,7 @@ pub fn restart(session: &Session, facts: &NodeFacts, modules: &[ModuleFile]) -> 
         lists.boot_file(file, bytes);
     }
     lists.specifications();
+    lists.restore(wanted.recorded);
     // A node that loads code on demand needs no list.
     let lacking = facts.embedded && !lists.unlisted.is_empty();
     let refused = (lacking || !lists.problems.is_empty()).then(|| lists.refusal(session));
@@ -245,6 +269,7 @@ fn ask(session: &Session, folders: &BTreeSet<&str>) -> Result<Found> {
 struct Lists<'a> {
     facts: &'a NodeFacts,
     modules: &'a [ModuleFile],
+    env: &'a [(App, Term)],
     found: &'a Found,
     rewrites: Vec<Rewrite>,
     problems: Vec<String>,
@@ -318,6 +343,9 @@ impl Lists<'_> {
         if folders.is_empty() {
             return;
         }
+        for (app, env) in self.env {
+            new.configure(app, env);
+        }
         let will = match new == boot {
             true => bytes.to_vec(),
             false => new.bytes(),
@@ -357,48 +385,83 @@ impl Lists<'_> {
     }
 
     fn specifications(&mut self) {
-        let mut edits: BTreeMap<&str, (&[u8], Vec<&Module>, Vec<&Module>)> = BTreeMap::new();
-        for this in self.modules.iter().filter(|m| m.listing != Listing::Kept) {
-            let there = folder_of(&this.file).map(plain).unwrap_or_default();
-            let Some(app) = self.app_in(this, &there) else {
-                continue;
-            };
-            let name = format!("{app}.app");
-            let home = self.facts.folder_of_app(&app).map(plain);
-            let is_its = |file: &str| {
-                let Some((folder, base)) = file.rsplit_once('/') else {
-                    return false;
-                };
-                let folder = plain(folder);
-                base == name && (folder == there || home.as_ref() == Some(&folder))
-            };
-            let Some((file, text)) = self.found.specs.iter().find(|(file, _)| is_its(file)) else {
-                continue;
-            };
+        for (file, text) in &self.found.specs {
             let Ok(spec) = Spec::read(text) else {
                 continue;
             };
-            // Without the key nothing is listed, and nothing has to be.
-            if spec.modules.is_none() {
+            match self.specification(file, text, &spec) {
+                Ok(will) if will != *text => self.rewrites.push(Rewrite {
+                    file: file.clone(),
+                    was: text.clone(),
+                    will,
+                    boot: None,
+                }),
+                Ok(_) => {}
+                Err(why) => self.problems.push(format!("{file}: {why}")),
+            }
+        }
+    }
+
+    /// An application file as it has to be.
+    fn specification(
+        &self,
+        file: &str,
+        text: &[u8],
+        spec: &Spec,
+    ) -> std::result::Result<Vec<u8>, String> {
+        let (Some((folder, base)), Some(app)) = (file.rsplit_once('/'), &spec.app) else {
+            return Ok(text.to_vec());
+        };
+        let (folder, home) = (plain(folder), self.facts.folder_of_app(app).map(plain));
+        let is_its =
+            base == format!("{app}.app") && home.as_ref().is_none_or(|home| *home == folder);
+        if !is_its {
+            return Ok(text.to_vec());
+        }
+        let (mut add, mut remove) = (Vec::new(), Vec::new());
+        for this in self.modules.iter().filter(|m| m.listing != Listing::Kept) {
+            let there = folder_of(&this.file).map(plain).unwrap_or_default();
+            if self.app_in(this, &there).as_ref() != Some(app) {
                 continue;
             }
-            let (_, add, remove) = edits.entry(file).or_insert((text, Vec::new(), Vec::new()));
             match (this.listing.is_wanted(), spec.lists(&this.module)) {
                 (true, false) => add.push(&this.module),
                 (false, true) => remove.push(&this.module),
                 _ => {}
             }
         }
-        for (file, (text, add, remove)) in edits {
-            match with_modules(text, &add, &remove) {
-                Ok(will) if will != text => self.rewrites.push(Rewrite {
-                    file: file.to_owned(),
-                    was: text.to_vec(),
-                    will,
+        // Without the key nothing is listed, and nothing has to be.
+        let mut will = match spec.modules {
+            Some(_) => with_modules(text, &add, &remove)?,
+            None => text.to_vec(),
+        };
+        for (configured, env) in self.env {
+            if configured == app && spec.env != Spec::env_of(env) {
+                will = with_env(&will, env)?;
+            }
+        }
+        Ok(will)
+    }
+
+    /// The bytes of before, where a file holds what was made of them.
+    fn restore(&mut self, recorded: &[Recorded]) {
+        for Recorded { file, made, before } in recorded {
+            if let Some(known) = self.rewrites.iter_mut().find(|known| known.file == *file) {
+                if digest(&known.was) == *made {
+                    known.will.clone_from(before);
+                }
+                continue;
+            }
+            let scripts = self.found.scripts.iter();
+            let specs = self.found.specs.iter().map(|(file, text)| (file, text));
+            let there = specs.chain(scripts).find(|(name, _)| *name == file);
+            if let Some((_, text)) = there.filter(|(_, text)| digest(text) == *made) {
+                self.rewrites.push(Rewrite {
+                    file: file.clone(),
+                    was: text.clone(),
+                    will: before.clone(),
                     boot: None,
-                }),
-                Ok(_) => {}
-                Err(why) => self.problems.push(format!("{file}: {why}")),
+                });
             }
         }
     }
