@@ -125,10 +125,12 @@ fn place(text: &str, key: &str) -> Result<Place, String> {
                 }
                 depth = depth.saturating_sub(1);
             }
-            Sort::Word if depth == DEPTH_OF_KEYS && word(at) == Some(key) => {
-                if at.checked_sub(1).and_then(word) == Some("{") {
-                    value = all.get(at + 2).map(|token| token.range.start);
-                }
+            Sort::Word
+                if depth == DEPTH_OF_KEYS
+                    && word(at) == Some(key)
+                    && at.checked_sub(1).and_then(word) == Some("{") =>
+            {
+                value = all.get(at + 2).map(|token| token.range.start);
             }
             _ => {}
         }
