@@ -3,7 +3,8 @@
 //! The revision gets a worktree of its own in a temporary folder, the build command runs in it, and all beams that
 //! appear there are kept in the store of copies, by MD5: whether they are what runs decides the comparison, as for every
 //! copy. What a build has given is remembered by commit and command, so that it is built once. The worktree is removed
-//! in every case. Nothing is built for a node of which there are copies of everything.
+//! in every case, also when this process is killed: a shell waits for that ([`JANITOR`]). Nothing is built for a node of
+//! which there are copies of everything.
 
 #![expect(
     clippy::disallowed_methods,
@@ -12,10 +13,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,16 @@ const LINES: usize = 20;
 
 /// How many modules a diagnostic names.
 const NAMED: usize = 8;
+
+/// Waits until nothing holds its standard input any more. Should the worktree still be there then, this process was killed:
+/// it ends the build, whose group it has read, and removes what is left.
+const JANITOR: &str = r#"group=
+while read -r line; do group=$line; done
+[ -d "$1" ] || exit 0
+[ -z "$group" ] || kill -s KILL -- "-$group"
+git -C "$2" worktree remove --force --force "$1" || rm -rf "$1"
+git -C "$2" worktree prune
+rmdir "${1%/*}""#;
 
 /// Variables that tell git where its repository is: those of a hook in which updo may run are about another one.
 const FOREIGN: [&str; 6] = [
@@ -188,9 +199,8 @@ impl<'a> Source<'a> {
         if let Some(announce) = settings.announce {
             announce(&line);
         }
-        let tree = Worktree::add(self)?;
-        let folder = tree.path().join(&self.inside);
-        self.run(&folder, settings)?;
+        let mut tree = Worktree::add(self)?;
+        self.run(&mut tree, settings)?;
         let (mut built, mut index) = (Built::new(), String::new());
         for path in beams_below(&tree.path()) {
             let Ok(beam) = files::read_beam_file(&path) else {
@@ -212,7 +222,7 @@ impl<'a> Source<'a> {
     }
 
     /// Runs the command; all of its processes end with it.
-    fn run(&self, folder: &Path, settings: &Settings) -> Result<()> {
+    fn run(&self, tree: &mut Worktree<'_>, settings: &Settings) -> Result<()> {
         let failed = |title: &str| {
             let title = format!("the build of `{}` {title}", self.what.revision);
             let label = format!("`{}`, in a worktree of {}", self.what.build, self.short());
@@ -227,13 +237,14 @@ impl<'a> Source<'a> {
         }
         let child = command
             .args(["-c", &self.what.build])
-            .current_dir(folder)
+            .current_dir(tree.path().join(&self.inside))
             .stdin(Stdio::null())
             .stdout(log.try_clone().map_err(cannot)?)
             .stderr(log.try_clone().map_err(cannot)?)
             .process_group(0)
             .spawn();
         let mut build = Build(child.map_err(cannot)?);
+        tree.entrust(build.0.id());
         let began = Instant::now();
         let ended: std::result::Result<ExitStatus, &str> = loop {
             if let Some(status) = build.0.try_wait().map_err(cannot)? {
@@ -333,6 +344,7 @@ fn said(output: &Output) -> String {
 struct Worktree<'a> {
     source: &'a Source<'a>,
     folder: tempfile::TempDir,
+    janitor: Option<Child>,
 }
 
 impl<'a> Worktree<'a> {
@@ -348,7 +360,25 @@ impl<'a> Worktree<'a> {
         };
         let folder = tempfile::Builder::new().prefix("updo-old-").tempdir();
         let folder = folder.map_err(|why| failed(why.to_string()))?;
-        let tree = Self { source, folder };
+        let mut tree = Self {
+            source,
+            folder,
+            janitor: None,
+        };
+        let mut janitor = Command::new("sh");
+        for variable in FOREIGN {
+            janitor.env_remove(variable);
+        }
+        // Without it only a killed process leaves something.
+        tree.janitor = janitor
+            .args(["-c", JANITOR, "sh"])
+            .args([tree.path(), source.top.clone()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .ok();
         let output = git(&source.top)
             .args(["worktree", "add", "--detach", "--force", "--quiet"])
             .arg(tree.path())
@@ -364,6 +394,17 @@ impl<'a> Worktree<'a> {
     fn path(&self) -> PathBuf {
         self.folder.path().join("tree")
     }
+
+    /// Says which processes end with this one.
+    fn entrust(&mut self, group: u32) {
+        let input = self
+            .janitor
+            .as_mut()
+            .and_then(|janitor| janitor.stdin.as_mut());
+        if let Some(input) = input {
+            let _ = writeln!(input, "{group}");
+        }
+    }
 }
 
 impl Drop for Worktree<'_> {
@@ -378,11 +419,15 @@ impl Drop for Worktree<'_> {
             let _ = fs::remove_dir_all(self.path());
             let _ = git(top).args(["worktree", "prune"]).output();
         }
+        if let Some(mut janitor) = self.janitor.take() {
+            drop(janitor.stdin.take());
+            let _ = janitor.wait();
+        }
     }
 }
 
 /// A running build and what it has started; killed when this is dropped.
-struct Build(std::process::Child);
+struct Build(Child);
 
 impl Drop for Build {
     fn drop(&mut self) {

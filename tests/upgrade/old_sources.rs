@@ -4,8 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crate::bank::{Is, is, look, pids_of, replaced};
+use crate::support::PATIENCE;
 use crate::support::apps::{Deployed, bank};
 use crate::support::desk::{Desk, Updo};
 
@@ -217,7 +219,7 @@ fn a_revision_that_cannot_be_had_or_built_is_an_error() {
         ),
         &["E806", "took too long", "begun"],
     );
-    std::thread::sleep(std::time::Duration::from_secs(4));
+    std::thread::sleep(Duration::from_secs(4));
     assert!(
         !Path::new(&mark).exists(),
         "a process of the build was left"
@@ -237,6 +239,35 @@ fn a_revision_that_cannot_be_had_or_built_is_an_error() {
         .run()
         .exits(1)
         .says(&["E805", "not a git repository"]);
+}
+
+/// Killed in the middle, as by a signal: what it has started does not go on, and no worktree is left.
+#[test]
+fn a_build_does_not_outlive_who_wanted_it() {
+    let repository = Repository::new();
+    let bank_1 = replaced();
+    let mark = |name: &str| repository.path(name);
+    let (begun, alive) = (mark("begun"), mark("alive"));
+    let path = repository.plan(&format!(
+        "old from git \"HEAD~1\" #{{build => \"touch {}; sleep 3; touch {}\"}}.",
+        begun.display(),
+        alive.display()
+    ));
+    let mut running = repository.updo(&bank_1, &["preview", &path]).start();
+    let until = Instant::now() + PATIENCE;
+    while !begun.exists() {
+        assert!(Instant::now() < until, "the build does not begin");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    running.kill();
+    let is_left = || fs::read_dir(mark("tmp")).expect("a folder").count() > 0;
+    while is_left() {
+        assert!(Instant::now() < until, "the worktree is left");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    repository.is_clean();
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(!alive.exists(), "the build has gone on");
 }
 
 /// What is wrong in the plan itself is found without a node and without git.

@@ -148,6 +148,15 @@ pub fn unwritten(
             unwritten.beside.push((module, beam));
         }
     }
+    // They only say which folders to tidy up: the same code in other bytes stays what it is.
+    let files: Vec<String> = unwritten
+        .beside
+        .iter()
+        .map(|(_, beam)| beam.file.clone())
+        .collect();
+    for ((_, beam), there) in unwritten.beside.iter_mut().zip(disk.read(&files)?) {
+        beam.bytes = there.map_or_else(|| beam.bytes.clone(), Into::into);
+    }
     let listed = |folder: &String| unwritten.left.contains(folder);
     let left: Vec<String> = restart
         .left
