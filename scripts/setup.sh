@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes sure that Erlang/OTP and Elixir are there for tests, demo and benchmarks.
+# Makes sure that Erlang/OTP, Elixir and rebar3 are there for tests, demo and benchmarks.
 #
 #   scripts/setup.sh [PROGRAM…]    programs that are needed besides, each in the package of its name
 #
@@ -52,7 +52,7 @@ PACKAGES="$PACKAGES${MORE:+ $MORE}"
 echo "setup: missing: $list" >&2
 command="apt-get update && apt-get install -y --no-install-recommends $PACKAGES"
 if ! command -v apt-get >/dev/null 2>&1; then
-    echo "setup: no apt-get here. Install Erlang/OTP 25 or later with its sources, and Elixir, then try again." >&2
+    echo "setup: no apt-get here. Install Erlang/OTP 25 or later with its sources, Elixir and rebar3, then try again." >&2
     exit 1
 fi
 as_root=
