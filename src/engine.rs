@@ -35,7 +35,7 @@ use crate::diag::{Code, Diagnostic, Diagnostics, Result, SourceMap, Span};
 use crate::exec::{self, Event, Outcome, RunRequest};
 use crate::facts::change::ChangeSet;
 use crate::facts::compare::library_versions::Libraries;
-use crate::facts::compare::persist_diff::unwritten;
+use crate::facts::compare::persist_diff::{unlisted, unwritten};
 use crate::facts::compare::{self, NewCode, OldBeamSources};
 use crate::facts::node::node_facts::{self};
 use crate::name::NodeName;
@@ -401,6 +401,11 @@ impl Connection<'_> {
             let found = unwritten(&self.session, facts, changes, patterns, base, &mut seen)?;
             upgrade.diagnostics.extend(found.diagnostics(&self.session));
             upgrade.unwritten = found;
+        }
+        if matches!(new, NewCode::OnDisk) {
+            let part = upgrade.rules.modules.keys().cloned().collect();
+            let found = unlisted(&self.session, &upgrade.facts, &upgrade.changes, &part)?;
+            upgrade.diagnostics.extend(found);
         }
         let left = self.incomplete_run(&upgrade.facts);
         upgrade.diagnostics.splice(0..0, left);

@@ -331,6 +331,8 @@ codes! {
     E640,
     /// The revision of `old from git` builds other versions than those that run.
     W641,
+    /// New modules on the disk of a node in embedded mode are not in its boot file.
+    W642,
     /// The next event of processes fails: the callbacks of the new version cannot take the state that they have.
     E635,
     /// Callbacks of the new version may fail with a state, or with what is inside of it or in a table: a record, a struct or a map grew.

@@ -88,6 +88,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("E639", "tests/upgrade/predicted.rs"),
     ("E640", "tests/upgrade/restarts.rs"),
     ("W641", "tests/upgrade/old_sources.rs"),
+    ("W642", "tests/upgrade/restarts.rs"),
     ("E805", "tests/upgrade/old_sources.rs"),
     ("E806", "tests/upgrade/old_sources.rs"),
     ("E635", "tests/upgrade/states.rs"),

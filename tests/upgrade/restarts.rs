@@ -18,6 +18,7 @@ use crate::support::{Options, TestNode, other_root};
 struct Installed {
     root: PathBuf,
     options: Options,
+    mode: &'static str,
     _folder: TempDir,
 }
 
@@ -34,6 +35,7 @@ impl Installed {
         Self {
             root,
             options: options.path(witness()),
+            mode: "embedded",
             _folder: folder,
         }
     }
@@ -54,7 +56,7 @@ impl Installed {
     fn start(&mut self) -> TestNode {
         let node = self.options.clone().start();
         self.options.name = Some(node.name().to_owned());
-        assert_eq!(node.eval_text("code:get_mode()"), "embedded");
+        assert_eq!(node.eval_text("code:get_mode()"), self.mode);
         assert_eq!(
             node.eval_text("code:load_file(witness)"),
             "{module,witness}"
@@ -575,4 +577,77 @@ fn the_environment_of_the_new_version_survives() {
     assert_eq!(differing(&before, &srv.files()), Vec::<String>::new());
     node.kill();
     assert_eq!(fees(&srv.start()), "undefined");
+}
+
+/// Beams that were copied onto the disk: the run loads what is new, and says that a restart would not.
+#[test]
+fn new_modules_on_the_disk_that_no_boot_file_lists_are_reported() {
+    let Some(mut srv) = Installed::bank() else {
+        return;
+    };
+    let node = srv.start();
+    let ebin = srv.root.join("lib/bank-1.0.0/ebin");
+    for entry in fs::read_dir(&bank().two).expect("beams") {
+        let file = entry.expect("an entry").path();
+        fs::copy(&file, ebin.join(file.file_name().expect("a name"))).expect("copied");
+    }
+    let desk = Desk::new();
+    let path = Plan::on_disk("fine").on(&desk);
+    let says = [
+        "W642",
+        "would lack new modules",
+        "`bank_fee`",
+        "releases/1/start.boot",
+    ];
+    desk.on(&node, &["preview", &path])
+        .run()
+        .exits(0)
+        .says(&says);
+    let boot = srv.root.join("releases/1/start.boot");
+    node.eval(&format!(
+        "{{ok, B}} = file:read_file({boot:?}),
+         Add = fun({{primLoad, L}}) -> case lists:member(bank_app, L) of true -> {{primLoad, L ++ [bank_fee]}}; false -> {{primLoad, L}} end; (C) -> C end,
+         {{script, Id, Cs}} = binary_to_term(B),
+         ok = file:write_file({boot:?}, term_to_binary({{script, Id, lists:map(Add, Cs)}}))"
+    ));
+    let ran = desk.on(&node, &["run", &path, "--yes"]).run().exits(0);
+    assert!(!ran.stderr.contains("W642"), "{ran}");
+    node.kill();
+    assert_eq!(look(&srv.start()), Is::New);
+}
+
+/// A release that loads code on demand looks into the same folders: it too finds all of one version.
+#[test]
+fn a_release_in_interactive_mode_starts_with_all_of_one_version() {
+    if Installed::bank().is_none() {
+        return;
+    }
+    let mut seen = Vec::new();
+    for number in [2, 4, 5, 6, 8] {
+        let mut srv = Installed::bank().expect("as before");
+        srv.options.wrapper = vec!["env".to_owned(), "CODE_LOADING_MODE=interactive".to_owned()];
+        srv.mode = "interactive";
+        let node = srv.start();
+        node.eval("[code:ensure_loaded(M) || M <- [bank_rate, bank_account]]");
+        let desk = Desk::new();
+        let path = persisting("").on(&desk);
+        node.eval(&format!("witness:halt_at_rename({number})"));
+        let ran = desk.on(&node, &["run", &path, "--yes"]).run();
+        assert!(matches!(ran.code, Some(0 | 23)), "{number}: {ran}");
+        node.kill();
+        let again = srv.start();
+        again.eval("[code:ensure_loaded(M) || M <- [bank_rate, bank_account]]");
+        seen.push(look(&again));
+        desk.on(&again, &["run", &path, "--yes"]).run().exits(0);
+        assert_eq!(look(&again), Is::New);
+        again.kill();
+        let again = srv.start();
+        again.eval("[code:ensure_loaded(M) || M <- [bank_rate, bank_account]]");
+        assert_eq!(look(&again), Is::New);
+    }
+    println!("what starts in interactive mode: {seen:?}");
+    assert!(
+        seen.contains(&Is::Old) && seen.contains(&Is::New),
+        "{seen:?}"
+    );
 }

@@ -165,12 +165,52 @@ pub fn unwritten(
         .cloned()
         .collect();
     unwritten.left.extend(left);
-    if part.is_empty() {
+    if part.is_empty() && wanted.env.is_empty() {
         let behind = restart.rewrites.iter().filter(|file| file.changes());
         unwritten.lists = behind.map(|file| file.file.clone()).collect();
     }
     unwritten.restart = restart;
     Ok(unwritten)
+}
+
+/// W642: new modules on the disk of a node in embedded mode that its boot file does not list: this upgrade loads them, and
+/// no restart does.
+///
+/// # Errors
+/// E5xx when the node does not answer.
+pub fn unlisted(
+    session: &Session,
+    facts: &NodeFacts,
+    changes: &ChangeSet,
+    part: &BTreeSet<Module>,
+) -> Result<Option<Diagnostic>> {
+    let is_new = |file: &ModuleFile| file.listing == Listing::New;
+    let files = to_list(facts, changes, part, &BTreeMap::new());
+    let wanted = Wanted {
+        modules: files.into_iter().filter(is_new).collect(),
+        ..Wanted::default()
+    };
+    if !facts.embedded || wanted.modules.is_empty() {
+        return Ok(None);
+    }
+    let found = restart(session, facts, &wanted)?;
+    if found.unlisted.is_empty() {
+        return Ok(None);
+    }
+    let title = format!("after a restart {} would lack new modules", session.node());
+    let mut diagnostic = Diagnostic::new(Code::W642, title);
+    for module in found.unlisted.iter().take(NAMED) {
+        diagnostic = diagnostic.note(format!("`{module}`"));
+    }
+    if found.unlisted.len() > NAMED {
+        diagnostic = diagnostic.note(format!("and {} more", found.unlisted.len() - NAMED));
+    }
+    let boot = found.started.as_deref().unwrap_or("its boot file");
+    Ok(Some(
+        diagnostic
+            .note(format!("in embedded mode a node loads what its boot file lists: {boot}"))
+            .help("install the boot file of a release that has them, or push the beams: `code push […] #{persist => true}` writes the lists, too"),
+    ))
 }
 
 /// The environments of applications whose new specifications change them.

@@ -166,6 +166,10 @@ pub struct Restart {
     pub refused: Option<Diagnostic>,
     /// What an interrupted run has left beside boot files.
     pub left: Vec<String>,
+    /// New modules that the boot file of the node does not list as it is.
+    pub unlisted: Vec<Module>,
+    /// The boot file that the node was started with, if it was said.
+    pub started: Option<String>,
 }
 
 /// What the node has said.
@@ -217,14 +221,31 @@ pub fn restart(session: &Session, facts: &NodeFacts, wanted: &Wanted<'_>) -> Res
     }
     lists.specifications();
     lists.restore(wanted.recorded);
+    let listed: BTreeSet<Module> = own_groups(&found).collect();
+    let new = modules.iter().filter(|m| m.listing == Listing::New);
+    let unlisted = new.filter(|m| !listed.contains(&m.module));
+    let unlisted = unlisted.map(|m| m.module.clone()).collect();
     // A node that loads code on demand needs no list.
     let lacking = facts.embedded && !lists.unlisted.is_empty();
     let refused = (lacking || !lists.problems.is_empty()).then(|| lists.refusal(session));
     Ok(Restart {
         refused,
+        unlisted,
+        started: found.started.first().cloned(),
         rewrites: lists.rewrites,
         left: found.left,
     })
+}
+
+/// The modules that the boot file of the node loads.
+fn own_groups(found: &Found) -> impl Iterator<Item = Module> {
+    let own = found
+        .boots
+        .iter()
+        .filter(|(file, _)| found.started.contains(file));
+    let read = own.filter_map(|(_, bytes)| BootFile::read(bytes).ok());
+    read.flat_map(|boot| boot.groups())
+        .flat_map(|group| group.modules)
 }
 
 fn ask(session: &Session, folders: &BTreeSet<&str>) -> Result<Found> {
