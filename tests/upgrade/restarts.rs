@@ -460,6 +460,46 @@ fn no_room_no_right_no_boot_file() {
     assert_eq!(look(&srv.start()), Is::New);
 }
 
+/// A file that cannot be replaced although its folder can be written: all others get back what they held.
+#[test]
+fn what_cannot_be_finished_is_put_back() {
+    let Some(mut srv) = Installed::bank() else {
+        return;
+    };
+    let before = srv.files();
+    let node = srv.start();
+    let (desk, pids) = (Desk::new(), pids_of(&node));
+    let path = persisting("").on(&desk);
+    // One that is there, one that is new.
+    for name in [
+        "lib/bank-1.0.0/ebin/bank_rate.beam",
+        "lib/bank-1.0.0/ebin/bank_fee.beam",
+    ] {
+        let file = srv.root.join(name);
+        let _ = fs::remove_file(&file);
+        fs::create_dir(&file).expect("a folder in its place");
+        fs::write(file.join("x"), "x").expect("not empty");
+        desk.on(&node, &["run", &path, "--yes"])
+            .run()
+            .exits(21)
+            .says(&["E614", name]);
+        is(&node, Is::New, &pids);
+        fs::remove_dir_all(&file).expect("removed");
+        if let Some(bytes) = before.get(name) {
+            fs::write(&file, bytes).expect("a file can be written");
+        }
+        assert_eq!(
+            differing(&before, &srv.files()),
+            Vec::<String>::new(),
+            "{name}"
+        );
+        desk.on(&node, &["rollback", "--yes"]).run().exits(0);
+        is(&node, Is::Old, &pids);
+    }
+    node.kill();
+    assert_eq!(look(&srv.start()), Is::Old);
+}
+
 /// A folder of the code path from which no boot file loads: a new module in there would not be loaded.
 #[test]
 fn a_new_module_that_no_boot_file_would_load_is_refused() {
