@@ -7,9 +7,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::bank::{Is, is, look, pids_of, replaced};
-use crate::support::PATIENCE;
 use crate::support::apps::{Deployed, bank};
 use crate::support::desk::{Desk, Updo};
+use crate::support::{PATIENCE, other_root};
 
 /// A repository with the bank: version 1 in the first commit, version 2 in the second. Each build adds a line to a file.
 struct Repository {
@@ -37,6 +37,13 @@ impl Repository {
                 fs::copy(&file, this.path("repo/bank/src").join(name)).expect("copied");
             }
         }
+        fs::copy(
+            source.join("bank-1.app"),
+            this.path("repo/bank/src/bank.app.src"),
+        )
+        .expect("copied");
+        this.desk
+            .write("repo/bank/rebar.config", "{erl_opts, [debug_info]}.\n");
         let script = |flags: &str| {
             let erlc = format!("erlc +debug_info {flags} -o _build/ebin src/*.erl\n");
             this.desk
@@ -144,6 +151,26 @@ fn a_revision_is_built_once_and_leads_back() {
     let path = repository.plan(&format!("old from git \"HEAD~1\" {BUILD}."));
     repository.updo(&bank_1, &["preview", &path]).run().exits(0);
     assert_eq!(repository.builds(), 2);
+    repository.is_clean();
+}
+
+/// The build tool that the documents name.
+#[test]
+fn rebar3_builds_a_revision() {
+    if let Some(root) = other_root() {
+        println!("no rebar3 in {}", root.display());
+        return;
+    }
+    let repository = Repository::new();
+    let bank_1 = replaced();
+    let pids = pids_of(&bank_1.node);
+    let path = repository.plan("old from git \"HEAD~1\" #{build => \"rebar3 compile\"}.");
+    let ran = repository
+        .updo(&bank_1, &["run", &path, "--yes"])
+        .run()
+        .exits(20);
+    assert!(!ran.stderr.contains("W317"), "{ran}");
+    is(&bank_1.node, Is::Old, &pids);
     repository.is_clean();
 }
 

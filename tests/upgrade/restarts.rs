@@ -580,6 +580,10 @@ fn the_environment_of_the_new_version_survives() {
     let Some(mut srv) = Installed::bank() else {
         return;
     };
+    // The boot file is a link: it stays one.
+    let boot = srv.root.join("releases/1/start.boot");
+    fs::rename(&boot, boot.with_file_name("main.boot")).expect("renamed");
+    std::os::unix::fs::symlink("main.boot", &boot).expect("a link");
     let before = srv.files();
     let node = srv.start();
     let desk = Desk::new();
@@ -615,6 +619,7 @@ fn the_environment_of_the_new_version_survives() {
     assert_eq!(look(&node), Is::New);
     desk.on(&node, &["rollback", &run, "--yes"]).run().exits(0);
     assert_eq!(differing(&before, &srv.files()), Vec::<String>::new());
+    assert!(boot.is_symlink(), "the link was replaced");
     node.kill();
     assert_eq!(fees(&srv.start()), "undefined");
 }

@@ -31,7 +31,8 @@ const NAMED: usize = 8;
 const QUESTION: Duration = Duration::from_secs(60);
 
 /// The node's root, the variables of its boot file, the boot file that it was started with, boot files there and beside
-/// it, and application files in folders. What an interrupted run will still put in its place counts as being there.
+/// it, and application files in folders; of a link, the file that it leads to. What an interrupted run will still put in
+/// its place counts as being there.
 const FILES: &str = r#"
     Values = fun(Flag) -> case init:get_argument(Flag) of {ok, All} -> All; error -> [] end end,
     Names = fun(Dir) -> case file:list_dir(Dir) of {ok, L} -> lists:sort(L); _ -> [] end end,
@@ -42,8 +43,10 @@ const FILES: &str = r#"
                        S <- [filename:join([Dir, N, filename:basename(File)])], filelib:is_regular(S)],
         file:read_file(lists:last([File | Staged]))
     end,
+    Next = fun(_, F) -> case file:read_link(F) of {ok, To} -> filename:join(filename:dirname(F), To); _ -> F end end,
+    Real = fun(F) -> lists:foldl(Next, F, [1, 2, 3, 4]) end,
     All = fun(Dir, End) -> [{F, B} || N <- Names(Dir), filename:extension(N) =:= End,
-                                      F <- [filename:join(Dir, N)], {ok, B} <- [Read(F)]] end,
+                                      F <- [Real(filename:join(Dir, N))], {ok, B} <- [Read(F)]] end,
     Root = code:root_dir(),
     Bin = filename:join(Root, "bin"),
     Started = [case filelib:is_regular(filename:absname(B) ++ ".boot") of
@@ -53,10 +56,10 @@ const FILES: &str = r#"
     Homes = [filename:dirname(F) || F <- Started],
     Beside = [filename:join(Up, N) || H <- Homes, filename:basename(filename:dirname(H)) =:= "releases",
                                       Up <- [filename:dirname(H)], N <- Names(Up)],
-    Boots = lists:append([All(Dir, ".boot") || Dir <- lists:usort([Bin | Homes ++ Beside])]),
+    Boots = lists:usort(lists:append([All(Dir, ".boot") || Dir <- lists:usort([Bin | Homes ++ Beside])])),
     Scripts = [{S, B} || {F, _} <- Boots, S <- [filename:rootname(F) ++ ".script"], {ok, B} <- [Read(S)]],
     Left = [filename:join(Dir, N) || Dir <- lists:usort(Homes), ".updo-" ++ Run = N <- Names(Dir), length(Run) =:= 4],
-    {Root, [{V, D} || [V, D | _] <- Values(boot_var)], Started, Boots, Scripts,
+    {Root, [{V, D} || [V, D | _] <- Values(boot_var)], [Real(F) || F <- Started], Boots, Scripts,
      lists:append([All(Dir, ".app") || Dir <- Folders]), Left}.
 "#;
 
@@ -141,11 +144,6 @@ impl Rewrite {
         self.was != self.will
     }
 
-    /// Whether it is a boot file.
-    pub fn is_boot(&self) -> bool {
-        self.boot.is_some()
-    }
-
     /// What it holds, and what it will hold.
     pub fn digests(&self) -> (Md5, Md5) {
         (digest(&self.was), digest(&self.will))
@@ -160,7 +158,7 @@ fn digest(bytes: &[u8]) -> Md5 {
 /// What a restart would load.
 #[derive(Clone, Debug, Default)]
 pub struct Restart {
-    /// The files with lists, boot files first.
+    /// The files with lists: boot files and their texts, application files.
     pub rewrites: Vec<Rewrite>,
     /// Why it would lack modules.
     pub refused: Option<Diagnostic>,
