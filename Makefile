@@ -9,7 +9,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## install Erlang and Elixir when they are missing (Debian packages)
+setup: ## install Erlang, Elixir and rebar3 when they are missing (Debian packages)
 	@sh scripts/setup.sh
 
 build: ## the release binary

@@ -10,6 +10,7 @@ mod environment;
 mod gate;
 mod hold;
 pub mod leftovers;
+mod old_builds;
 pub mod past_runs;
 mod prepare;
 mod recording;
@@ -38,7 +39,7 @@ use crate::diag::{Code, Diagnostic, Diagnostics, Result, SourceMap, Span};
 use crate::exec::{self, Event, Outcome, RunRequest};
 use crate::facts::change::ChangeSet;
 use crate::facts::compare::library_versions::Libraries;
-use crate::facts::compare::persist_diff::unwritten;
+use crate::facts::compare::persist_diff::{unlisted, unwritten};
 use crate::facts::compare::{self, NewCode, OldBeamSources};
 use crate::facts::node::node_facts::{self};
 use crate::name::NodeName;
@@ -376,7 +377,18 @@ impl Connection<'_> {
             };
             removal::going(plan, &view).into_keys().collect()
         };
-        let changes = compare::compare(&self.session, &facts, new, old, &going, &mut seen)?;
+        let mut changes = compare::compare(&self.session, &facts, new, old, &going, &mut seen)?;
+        let mut lacking = old_builds::lacking(&changes);
+        let mut warnings = Vec::new();
+        if !plan.old_git.is_empty() && !lacking.is_empty() {
+            let (settings, before) = (&self.engine.settings, lacking.len());
+            let (sources, store) = (&plan.old_git, &self.engine.store);
+            warnings = old_builds::build(sources, settings, store, facts.otp, &mut lacking)?;
+            if lacking.len() < before {
+                // With the copies that are in the store now.
+                changes = compare::compare(&self.session, &facts, new, old, &going, &mut seen)?;
+            }
+        }
         // Without copies there may be no way back, which the preview says; a comparison needs none.
         let _ = self.keep_copies_of(&facts, &mut seen, Some(copies::UNASKED));
         let settings = &self.engine.settings;
@@ -384,13 +396,20 @@ impl Connection<'_> {
         let missing =
             exec::release_handler::missing(&self.session, plan, &upgrade.changes, &upgrade.script)?;
         upgrade.diagnostics.splice(0..0, missing);
+        upgrade.diagnostics.extend(warnings);
         upgrade.diagnostics.extend(self.warning.clone());
         if let (CodeFrom::Push(from), true) = (&plan.code, plan.persist) {
-            let (facts, changes) = (&upgrade.facts, &upgrade.changes);
+            let part = upgrade.rules.modules.keys().cloned().collect();
+            let (facts, changes) = (&upgrade.facts, (&upgrade.changes, &part, plan.env));
             let (patterns, base) = (&from.patterns, &from.base);
             let found = unwritten(&self.session, facts, changes, patterns, base, &mut seen)?;
             upgrade.diagnostics.extend(found.diagnostics(&self.session));
             upgrade.unwritten = found;
+        }
+        if matches!(new, NewCode::OnDisk) {
+            let part = upgrade.rules.modules.keys().cloned().collect();
+            let found = unlisted(&self.session, &upgrade.facts, &upgrade.changes, &part)?;
+            upgrade.diagnostics.extend(found);
         }
         let left = self.incomplete_run(&upgrade.facts);
         upgrade.diagnostics.splice(0..0, left);
@@ -483,6 +502,7 @@ impl Connection<'_> {
             verify: !self.engine.settings.no_verify,
             detach: self.engine.settings.detach,
             also: exec::persist::also(&unwritten),
+            rewrites: &upgrade.unwritten.restart.rewrites,
             interrupt: part.interrupt,
             warning,
             stale: part.stale.clone(),
@@ -527,6 +547,7 @@ impl Connection<'_> {
     /// What a preview shows of an upgrade.
     pub fn preview<'u>(&'u self, upgrade: &'u Upgrade) -> PreviewInput<'u> {
         PreviewInput {
+            lists: &upgrade.unwritten.restart.rewrites,
             node: self.session.node(),
             otp: upgrade.facts.otp,
             plan: &self.engine.plan,

@@ -78,6 +78,12 @@ pub struct Ui {
     pub out_terminal: bool,
 }
 
+/// Writes a line to standard error, for what has no [`Ui`].
+pub fn announce(line: &str) {
+    let mut err = io::stderr().lock();
+    let _ = writeln!(err, "{}", safe::terminal(line));
+}
+
 impl Ui {
     /// By flags, environment and what a person has set (`own_width`; `NO_COLOR`, `CLICOLOR_FORCE`, `TERM`, the locale).
     pub fn new(

@@ -11,7 +11,7 @@ use crate::diag::{Code, Diagnostic, SourceMap};
 use crate::engine::{Engine, OpenedPlan, Settings};
 use crate::facts::local::globs;
 use crate::plan::load::{absolute, plan_of_nodes};
-use crate::ui::Ui;
+use crate::ui::{Ui, announce};
 
 /// What every command has.
 pub(crate) struct Context<'a> {
@@ -35,6 +35,7 @@ impl Context<'_> {
         settings.cookie_file.clone_from(&self.global.cookie_file);
         settings.cookie_default.clone_from(&self.config.cookie_file);
         settings.runs = self.config.runs;
+        settings.announce = (!self.ui.quiet).then_some(announce as fn(&str));
         if self.global.name.is_some() {
             settings.local_name.clone_from(&self.global.name);
         }

@@ -333,6 +333,12 @@ codes! {
     E638,
     /// The window was called off before the switch: it took longer than the plan's `budget`.
     E639,
+    /// After a restart the node would not have what `persist` writes: no boot file of it loads the new modules.
+    E640,
+    /// The revision of `old from git` builds other versions than those that run.
+    W641,
+    /// New modules on the disk of a node in embedded mode are not in its boot file.
+    W642,
     /// What must hold after a stage of a rollout did not hold for as long as it had to.
     E645,
     /// The command of a gate did not let the next stage begin.
@@ -419,6 +425,10 @@ codes! {
     E802,
     /// The state folder is writable by other users, and its content determines which code a rollback loads.
     E803,
+    /// The revision of `old from git` cannot be had: no repository, no such revision, no worktree.
+    E805,
+    /// The build of `old from git` has failed or taken too long.
+    E806,
     /// A bug in updo. Report it with the text of the diagnostic and what you did.
     E900,
 }

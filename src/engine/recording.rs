@@ -54,7 +54,11 @@ impl Connection<'_> {
             exec::job::rollback_job(&upgrade.changes, &upgrade.rules, &upgrade.script)
                 .persisting(plan.persist)
                 .within(plan.budget)
-                .record(&upgrade.changes, &upgrade.rules)
+                .record(
+                    &upgrade.changes,
+                    &upgrade.rules,
+                    &upgrade.unwritten.restart.rewrites,
+                )
         });
         let text = plan
             .sources

@@ -52,6 +52,8 @@ pub struct Settings {
     pub no_rehearsal: bool,
     /// Whether every conversion is after the switch, also one that could be computed before it.
     pub convert_after_switch: bool,
+    /// Whether nothing is built for `old from git`: what was built before is still used.
+    pub no_builds: bool,
     /// Whether a node is left to itself as soon as it has taken the job. The outcome is [`NodeState::Unknown`] then.
     ///
     /// [`NodeState::Unknown`]: crate::exec::NodeState::Unknown
@@ -65,6 +67,9 @@ pub struct Settings {
     pub interrupt: Interrupt,
     /// How long connecting may take; zero: ten seconds.
     pub connect_timeout: Duration,
+    #[doc(hidden)]
+    /// What is called with a line before something that may take minutes.
+    pub announce: Option<fn(&str)>,
 }
 
 impl Settings {

@@ -17,6 +17,7 @@ use crate::facts::beam::BeamFacts;
 use crate::facts::change::ChangeSet;
 use crate::facts::compare::OldBeamSources;
 use crate::facts::compare::going_back::{GoingBack, going_back};
+use crate::facts::compare::restart::{self, Listing, ModuleFile, Rewrite, Wanted};
 use crate::facts::node::node_facts::{self, NodeFacts};
 use crate::facts::node::requery;
 use crate::name::Module;
@@ -86,6 +87,9 @@ impl Undo {
         let modules: BTreeSet<Module> = way.expected.iter().map(|(m, _)| m.clone()).collect();
         way.processes(requery::wrapped(&session, &facts, &modules)?);
         way.purging(Purge::Wait(TIMEOUT));
+        if way.is_persisting() {
+            way.listing(lists(&session, &facts, &way)?);
+        }
         let recorded = Engine::of_record(&summary, settings.clone());
         let readable = recorded.is_some();
         let bare = || Engine::open_text("plan \"without hooks\".", settings.clone()).engine;
@@ -377,6 +381,33 @@ fn lacking(
     Err(Box::new(diagnostic.note("nothing was changed").help(
         "bring back what is missing and run it again, or correct the node forward: updo run PLAN",
     )))
+}
+
+/// The files with lists of modules, as they have to be when the old files are back.
+fn lists(session: &Session, facts: &NodeFacts, way: &WayBack) -> Result<Vec<Rewrite>> {
+    let files = way.files().into_iter().map(|(module, file, stays)| {
+        let listing = match (stays, facts.loaded.contains_key(&module)) {
+            (true, true) => Listing::Kept,
+            (true, false) => Listing::New,
+            (false, _) => Listing::Gone,
+        };
+        ModuleFile {
+            file: facts.file_of(&module).map_or(file, str::to_owned),
+            app: facts.app_of(&module).cloned(),
+            module,
+            listing,
+        }
+    });
+    let wanted = Wanted {
+        modules: files.collect(),
+        env: Vec::new(),
+        recorded: way.recorded(),
+    };
+    let found = restart::restart(session, facts, &wanted)?;
+    match found.refused {
+        Some(refused) => Err(Box::new(refused)),
+        None => Ok(found.rewrites),
+    }
 }
 
 /// `m:f/a`.

@@ -159,6 +159,10 @@ fn not_writable(folders: &[(String, Atom)]) -> Diagnostic {
     let title = "the beams cannot be written to the node's disk";
     let mut diagnostic = Diagnostic::new(Code::E614, title);
     for (folder, why) in folders.iter().take(NAMED) {
+        let why = match why.as_str() {
+            "changed" => "it has been written since the node was compared".to_owned(),
+            _ => why.to_string(),
+        };
         diagnostic = diagnostic.note(format!("{folder}: {why}"));
     }
     diagnostic.help("nothing was changed; `persist => false` upgrades what runs and nothing else")

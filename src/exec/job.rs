@@ -13,6 +13,7 @@ use super::step_term::{millis, steps_term};
 use super::steps::{self, applications_back, configured, environment, forward};
 use super::{children, listed_children, restarts};
 use crate::facts::change::{Beam, ChangeSet};
+use crate::facts::compare::restart::Rewrite;
 use crate::facts::node::old_code;
 use crate::facts::node::processes::LOOPS;
 use crate::name::{FunctionArity, Md5, Module};
@@ -70,6 +71,8 @@ pub struct Terms<'a> {
     pub persist: Persist,
     /// Modules that are only written ([`super::persist::also`]).
     pub also: Vec<Term>,
+    /// Files with lists of modules, which are written with the beams.
+    pub rewrites: &'a [Rewrite],
 }
 
 /// The whole job; `per_step` are the ways back through its windows ([`rollback_steps::per_step`]), `in_window` the modules
@@ -151,6 +154,7 @@ pub fn job(
         key("undo", Term::atom(undo)),
         key("keep", millis(KEEP)),
         key("persist", terms.persist.term()),
+        key("lists", lists_term(terms.rewrites, terms.run)),
         key("old_code", Term::binary(old_code::TEXT)),
     ])
 }
@@ -259,6 +263,30 @@ fn special_term(changes: &ChangeSet) -> Term {
     Term::list(loops.map(|(m, found)| Term::tuple([Term::atom(m.as_str()), functions(found)])))
 }
 
+/// Files with lists of modules: what each holds, will hold, and holds while files are put in their places.
+pub(super) fn lists_term(rewrites: &[Rewrite], run: &str) -> Term {
+    let one = |file: &Rewrite| {
+        let meanwhile = file.meanwhile(run).map(Term::binary);
+        Term::map([
+            key("file", Term::string(&file.file)),
+            key("was", Term::binary(file.digests().0.as_bytes())),
+            key("will", Term::binary(&file.will)),
+            key("meanwhile", meanwhile.unwrap_or(Term::atom("none"))),
+        ])
+    };
+    Term::list(rewrites.iter().map(one))
+}
+
+/// What a way back records of them: the bytes that were there before, and the digest of what was made of them.
+fn listed_before(rewrites: &[Rewrite]) -> Term {
+    let changed = rewrites.iter().filter(|file| file.changes());
+    let one = |file: &Rewrite| {
+        let made = Term::binary(file.digests().1.as_bytes());
+        Term::tuple([Term::string(&file.file), made, Term::binary(&file.was)])
+    };
+    Term::list(changed.map(one))
+}
+
 fn modules_term(modules: &BTreeSet<Module>) -> Term {
     Term::list(modules.iter().map(|module| Term::atom(module.as_str())))
 }
@@ -320,7 +348,7 @@ impl Back {
 
     /// What is kept of a way back, for a rollback later: by then the deferred purge is over, so no process is killed
     /// for it, and every module must still be what this run left.
-    pub fn record(&self, changes: &ChangeSet, rules: &Ruleset) -> Term {
+    pub fn record(&self, changes: &ChangeSet, rules: &Ruleset, rewrites: &[Rewrite]) -> Term {
         let expected = md5s(changes, rules).map(|(module, _, left)| Term::tuple([module, left]));
         let way = md5s(changes, rules).map(|(module, was, left)| Term::tuple([module, left, was]));
         let begun = Term::map([
@@ -342,6 +370,7 @@ impl Back {
             key("job", job),
             key("expected", Term::list(expected)),
             key("begun", begun),
+            key("lists", listed_before(rewrites)),
         ])
     }
 }

@@ -51,6 +51,7 @@ pub fn only(what: &RunRequest<'_>, sink: &mut dyn FnMut(&super::Event)) -> Outco
         pause: None,
         persist: Persist::Asked,
         also: what.also.clone(),
+        rewrites: what.rewrites,
     };
     let job = job::job(
         &terms,

@@ -17,6 +17,7 @@ use super::side_effects::Acted;
 use super::step::{Action, ChildAction, ChildStep, Step};
 use super::step_term::{read_steps, steps_term};
 use crate::diag::{Code, Diagnostic};
+use crate::facts::compare::restart::{Recorded, Rewrite};
 use crate::name::{Md5, Module};
 use crate::node::Session;
 use crate::node::agent::protocol::Reason;
@@ -41,6 +42,10 @@ pub struct WayBack {
     pub taken: usize,
     /// The modules, and the MD5 that each must have now (`None`: not loaded).
     pub expected: Vec<(Module, Option<Md5>)>,
+    /// What lists of modules were before the run, with the digest of what it has made of each.
+    recorded: Vec<Recorded>,
+    /// The files with lists of modules that are written on the way.
+    rewrites: Vec<Rewrite>,
 }
 
 impl WayBack {
@@ -61,7 +66,22 @@ impl WayBack {
             let md5 = md5.as_bytes().and_then(Md5::from_bytes);
             Some((Module::new(module.as_atom()?.as_str()), md5))
         });
+        // Not in the records of older versions.
+        let listed = record.get("lists").and_then(Term::as_list);
+        let listed = listed.unwrap_or_default().iter().filter_map(|entry| {
+            let [file, made, before] = entry.as_tuple()? else {
+                return None;
+            };
+            let made = Md5::from_bytes(made.as_bytes()?)?;
+            Some(Recorded {
+                file: file.to_text()?,
+                made,
+                before: before.as_bytes()?.to_vec(),
+            })
+        });
         Some(Self {
+            recorded: listed.collect(),
+            rewrites: Vec::new(),
             expected: expected.collect::<Option<_>>()?,
             begun: record.get("begun")?.clone(),
             job,
@@ -127,6 +147,35 @@ impl WayBack {
         };
         let named = children.flatten().filter(named);
         named.map(|step| step.supervisor.clone()).collect()
+    }
+
+    /// Whether the files of the way there are put back as well.
+    pub fn is_persisting(&self) -> bool {
+        let word = self.job.get("persist");
+        word.is_some_and(|word| word.is_atom("asked"))
+    }
+
+    /// The modules whose files are written or deleted on the way back, with the file that was recorded, and whether it
+    /// will be there.
+    pub fn files(&self) -> Vec<(Module, String, bool)> {
+        let modules = self.job.get("modules").and_then(Term::as_list);
+        let modules = modules.unwrap_or_default().iter().filter_map(|module| {
+            let name = module.get("name")?.as_atom()?;
+            let file = module.get("file")?.to_text()?;
+            let stays = module.get("new")?.as_bytes().is_some();
+            Some((Module::new(name.as_str()), file, stays))
+        });
+        modules.collect()
+    }
+
+    /// What lists of modules were before the run.
+    pub fn recorded(&self) -> &[Recorded] {
+        &self.recorded
+    }
+
+    /// The lists of modules that are put back with the files.
+    pub fn listing(&mut self, rewrites: Vec<Rewrite>) {
+        self.rewrites = rewrites;
     }
 
     /// How long processes stay suspended because another one is busy: instead of what is recorded.
@@ -282,7 +331,11 @@ pub fn roll_back(what: &RollbackRequest<'_>, sink: &mut dyn FnMut(&Event)) -> Ou
         title: "rollback".to_owned(),
     });
     let mailbox = session.mailbox();
-    let job = job::begun(&way.job, what.run, what.owner, Some(mailbox.pid()));
+    let mut job = job::begun(&way.job, what.run, what.owner, Some(mailbox.pid()));
+    if let Term::Map(pairs) = &mut job {
+        let lists = job::lists_term(&way.rewrites, what.run);
+        pairs.insert(Term::atom("lists"), lists);
+    }
     checks.watch.outcome.state = NodeState::New;
     checks.watch.outcome.acted = what.acted.clone();
     checks.watch.conversions_acted(&way.job);
@@ -296,10 +349,7 @@ pub fn roll_back(what: &RollbackRequest<'_>, sink: &mut dyn FnMut(&Event)) -> Ou
         }
         checks.went_back();
         if checks.watch.outcome.state != NodeState::Unknown {
-            let wanted = way
-                .job
-                .get("persist")
-                .is_some_and(|word| word.is_atom("asked"));
+            let wanted = way.is_persisting();
             // The old code runs, whatever a hook thinks of it: the disk must not differ from that.
             let failed = !checks.watch.outcome.errors.is_empty();
             let persist = wanted && (!failed || checks.watch.outcome.hook_back_failed);

@@ -17,6 +17,7 @@ use super::rollback_steps;
 use super::steps;
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::ChangeSet;
+use crate::facts::compare::restart::Rewrite;
 use crate::node::agent::protocol::Reason;
 use crate::node::{Mailbox, Session};
 use crate::plan::{Plan, RollbackPolicy, When};
@@ -48,6 +49,8 @@ pub struct RunRequest<'a> {
     pub detach: bool,
     /// Modules that are only written to the disk ([`super::persist::also`]).
     pub also: Vec<Term>,
+    /// Files with lists of modules, which are written with the beams.
+    pub rewrites: &'a [Rewrite],
     /// The source of requests to end.
     pub interrupt: &'a Interrupt,
     /// What is reported first, before anything is asked or touched: that the run cannot be recorded.
@@ -109,6 +112,7 @@ impl Run<'_, '_> {
             pause: what.plan.budget.filter(|_| what.plan.budget_said),
             persist: self.persist(),
             also: what.also.clone(),
+            rewrites: what.rewrites,
         };
         let ways =
             rollback_steps::per_step(what.view.changes, what.rules, what.script, steps.len() + 1);

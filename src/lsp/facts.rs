@@ -84,7 +84,12 @@ pub(super) struct NodeFindings {
 /// Looks; nothing when the plan has errors, which are reported without a node.
 pub(super) fn query(question: FactsQuery) -> Option<NodeFindings> {
     let unsaved = |identity: &Path| question.unsaved.get(identity).cloned();
-    let opened = Engine::open_over(&question.plan, &unsaved, question.settings);
+    // An editor that opens a plan has not asked for its commands to be run.
+    let settings = Settings {
+        no_builds: true,
+        ..question.settings
+    };
+    let opened = Engine::open_over(&question.plan, &unsaved, settings);
     let engine = opened.engine?;
     let mut findings = NodeFindings {
         sessions: question.sessions,

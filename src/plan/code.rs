@@ -1,16 +1,20 @@
 //! `code on_disk` and `code push […]`: where the new code comes from, and what goes with it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use super::CodeFrom;
-use super::options::{constant, known, unsupported, wrong};
+use super::options::{constant, known, term_duration, unsupported, wrong};
 use super::resolve::{Resolver, located_patterns};
 use super::vocabulary;
+use super::{CodeFrom, GitBuild};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::facts::compare::library_versions::Which;
 use crate::name::App;
 use crate::syntax::ast::{OptionPair, Options, Spanned, Tail};
 use crate::term::Term;
+
+/// How long a build may take when the plan does not say.
+const BUILD_TIME: Duration = Duration::from_secs(600);
 
 impl Resolver<'_> {
     /// `code on_disk` and `code push […]`: where the new code comes from.
@@ -55,6 +59,63 @@ impl Resolver<'_> {
         if let Some(patterns) = push {
             self.plan.code = CodeFrom::Push(located_patterns(patterns, folder));
         }
+    }
+
+    /// `old from git "REVISION" #{build => "…"}`.
+    pub(super) fn old_from_git(
+        &mut self,
+        revision: &Spanned<String>,
+        options: &Options,
+        folder: PathBuf,
+        span: Span,
+    ) {
+        let words = vocabulary::words(vocabulary::OLD);
+        known(options, "old from git", &words, &mut self.diagnostics);
+        let mut source = GitBuild {
+            revision: revision.value.clone(),
+            build: String::new(),
+            within: BUILD_TIME,
+            base: folder,
+            span,
+        };
+        for pair in options {
+            let word = pair.key.value.as_str();
+            let Some(value) = constant(&pair.value, &self.plan.constants, &mut self.diagnostics)
+            else {
+                return;
+            };
+            let wants = match word {
+                "build" => {
+                    let text = value.to_text().filter(|_| value.as_atom().is_none());
+                    source.build = text.unwrap_or_default();
+                    let good = !source.build.trim().is_empty();
+                    (!good).then_some("the command that builds it, in quotes")
+                }
+                "within" => {
+                    let within = term_duration(&value).filter(|time| !time.is_zero());
+                    source.within = within.unwrap_or(BUILD_TIME);
+                    within.is_none().then_some("a duration such as `10m`")
+                }
+                // E204 was reported.
+                _ => None,
+            };
+            if let Some(wants) = wants {
+                let wrong = wrong(word, wants, &pair.value, &value);
+                self.diagnostics.push(wrong);
+                return;
+            }
+        }
+        if source.build.is_empty() {
+            let title = "`old from git` needs the command that builds the revision";
+            let diagnostic = Diagnostic::new(Code::E205, title).label(span, "no `build`");
+            let help = format!(
+                "old from git {:?} #{{build => \"rebar3 compile\"}}.",
+                source.revision
+            );
+            self.diagnostics.push(diagnostic.help(help));
+            return;
+        }
+        self.plan.old_git.push(source);
     }
 
     /// Where on the node's disk the new code is, if not in the folders of the running one.

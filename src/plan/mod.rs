@@ -98,6 +98,21 @@ pub struct Patterns {
     pub base: PathBuf,
 }
 
+/// `old from git`: a revision that is built for the beams of the running version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GitBuild {
+    /// A commit, or what leads to one.
+    pub revision: String,
+    /// The command of a shell.
+    pub build: String,
+    /// How long it may take.
+    pub within: Duration,
+    /// The folder of the plan, which is in the repository.
+    pub base: PathBuf,
+    /// The statement.
+    pub span: Span,
+}
+
 /// Where new code comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CodeFrom {
@@ -284,6 +299,8 @@ pub struct Plan {
     pub earlier: bool,
     /// `old from`.
     pub old_from: Vec<Patterns>,
+    /// `old from git`.
+    pub old_git: Vec<GitBuild>,
     /// Constants and parameters.
     pub constants: Bindings,
     /// Plan functions by name and arity.

@@ -52,6 +52,7 @@ pub(super) fn resolve(
         persist: false,
         earlier: false,
         old_from: Vec::new(),
+        old_git: Vec::new(),
         constants: Bindings::new(),
         functions: BTreeMap::new(),
         rules: Vec::new(),
@@ -223,6 +224,14 @@ impl Resolver<'_> {
             StatementKind::OldFrom { patterns, tail } => {
                 self.no_guard(tail, "old from");
                 self.plan.old_from.push(located_patterns(patterns, folder));
+            }
+            StatementKind::OldFromGit {
+                revision,
+                options,
+                tail,
+            } => {
+                self.no_guard(tail, "old from");
+                self.old_from_git(revision, options, folder, span);
             }
             StatementKind::Relation {
                 left, right, tail, ..

@@ -128,6 +128,13 @@ pub const CODE: &[OptionSpec] = &[
     opt("replace", "not carried out (E110)", SWITCH),
 ];
 
+/// Options of `old from git`.
+#[rustfmt::skip]
+pub const OLD: &[OptionSpec] = &[
+    opt("build", "with `git`: the command that builds the revision, in a folder of its own", &[]),
+    opt("within", "with `git`: how long the command may take; 10m without it", &[]),
+];
+
 /// Options of `rollback`.
 #[rustfmt::skip]
 pub const ROLLBACK: &[OptionSpec] = &[
@@ -194,7 +201,7 @@ pub const STATEMENTS: &[StatementSpec] = &[
     statement("param", "param Name :: type = Default", "a value from outside: `:set Name = V`, `--set Name=V`", &[], &[]),
     statement("target", "target Name #{nodes => [N, …]}", "where", TARGET, &[]),
     statement("code", "code on_disk, code push [\"glob\", …]", "where the new code comes from", CODE, &["on_disk", "push"]),
-    statement("old", "old from \"glob\"", "where the beams of the running version are kept", &[], &["from"]),
+    statement("old", "old from \"glob\", old from git \"REVISION\" #{build => \"…\"}", "where the beams of the running version are kept: files, archives of releases, a revision that is built anew", OLD, &["from", "git"]),
     statement("window", "window single | minimal | otp, window S then S then rest", "how the script is grouped: in one window, several, or windows of one's own in an order", &[], &["single", "minimal", "otp"]),
     statement("engine", "engine updo | release_handler", "which engine executes the upgrade", &[], &["updo", "release_handler"]),
     statement("insert", "insert Instr at start | at end | before Step | after Step", "a raw instruction", &[], &[]),

@@ -9,6 +9,7 @@ use crate::diag::render::Style;
 use crate::diag::{Diagnostic, SourceMap, Span, safe};
 use crate::exec::pause::Pause;
 use crate::facts::change::{ChangeSet, Changed};
+use crate::facts::compare::restart::Rewrite;
 use crate::graph::Graph;
 use crate::name::{Module, NodeName};
 use crate::plan::{Check, Gate, Hold, Hook, Plan, RollbackPolicy, RollbackTrigger, When};
@@ -49,6 +50,8 @@ pub struct PreviewInput<'a> {
     pub pause: Option<PauseShown>,
     /// What shows everything: a flag, or a command of the REPL.
     pub full: &'static str,
+    /// Files with lists of modules, which are written with the beams.
+    pub lists: &'a [Rewrite],
     /// The other nodes on which the same will happen.
     pub others: Vec<&'a NodeName>,
 }
@@ -442,6 +445,12 @@ fn tail(out: &mut String, shown: &PreviewInput<'_>, style: Style, detail: Detail
         if !folders.is_empty() {
             let folders: Vec<String> = folders.into_iter().map(str::to_owned).collect();
             let _ = writeln!(out, "  persist  in {}", some_of(&folders, most, style));
+        }
+        let lists = shown.lists.iter().filter(|file| file.changes());
+        let lists: Vec<String> = lists.map(|file| file.file.clone()).collect();
+        if !lists.is_empty() {
+            let lists = some_of(&lists, most, style);
+            let _ = writeln!(out, "  persist  lists of modules in {lists}");
         }
         if !gone.is_empty() {
             let files = if gone.len() == 1 {

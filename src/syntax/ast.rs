@@ -166,6 +166,15 @@ pub enum StatementKind {
         /// `when`, `because`.
         tail: Tail,
     },
+    /// `old from git "REVISION" #{…}`
+    OldFromGit {
+        /// A commit, or what leads to one.
+        revision: Spanned<String>,
+        /// Options.
+        options: Options,
+        /// `when`, `because`.
+        tail: Tail,
+    },
     /// `insert Instr place …`
     Insert {
         /// The instruction term.
@@ -501,6 +510,7 @@ impl StatementKind {
             | Self::Only { tail, .. }
             | Self::OwnWindows { tail, .. }
             | Self::OldFrom { tail, .. }
+            | Self::OldFromGit { tail, .. }
             | Self::Insert { tail, .. }
             | Self::Hook { tail, .. }
             | Self::StateCheck { tail, .. }

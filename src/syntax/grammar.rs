@@ -207,6 +207,7 @@ pub(super) fn name(rule: Rule) -> &'static str {
         R::kw_engine => "`engine`",
         R::kw_old => "`old`",
         R::kw_from => "`from`",
+        R::kw_git => "`git`",
         R::kw_insert => "`insert`",
         R::kw_at => "`at`",
         R::kw_start => "`start`",

@@ -421,6 +421,14 @@ fn assemble(rule: Rule, parts: &mut Parts) -> Result<Option<StatementKind>> {
         Rule::engine_stmt => {
             closed(parts.name.take(), &["updo", "release_handler"])?.map(StatementKind::Engine)
         }
+        Rule::old_stmt if has(Rule::kw_git) => {
+            let revision = parts.text.take();
+            revision.map(|revision| StatementKind::OldFromGit {
+                revision,
+                options,
+                tail,
+            })
+        }
         Rule::old_stmt => parts
             .globs
             .take()

@@ -143,6 +143,7 @@ pub fn tail(kind: &StatementKind) -> Option<&Tail> {
         | StatementKind::Only { tail, .. }
         | StatementKind::OwnWindows { tail, .. }
         | StatementKind::OldFrom { tail, .. }
+        | StatementKind::OldFromGit { tail, .. }
         | StatementKind::Insert { tail, .. }
         | StatementKind::Hook { tail, .. }
         | StatementKind::StateCheck { tail, .. }

@@ -406,3 +406,31 @@ fn many_warnings_of_one_kind_are_one_where_the_plan_says_nothing_of_them() {
     assert!(at(3).contains("lone_6"), "{}", at(3));
     editor.leave();
 }
+
+/// A plan's build command is run by whoever runs the plan, not by whoever opens it.
+#[test]
+fn an_editor_builds_no_old_code() {
+    let (deployed, desk) = (waiting(), beside_a_node());
+    let git = |args: &[&str]| {
+        let identity = ["-c", "user.name=anna", "-c", "user.email=anna@example.net"];
+        let done = desk.command("git").args(identity).args(args).status();
+        assert!(done.is_ok_and(|done| done.success()), "git {args:?}");
+    };
+    git(&["init", "--quiet"]);
+    git(&["commit", "--quiet", "--allow-empty", "-m", "one"]);
+    let mark = desk.path().join("built");
+    let text = format!(
+        "plan \"Shop\".\ncode on_disk.\nold from git \"HEAD\" #{{build => \"touch {}\"}}.\n",
+        mark.display()
+    );
+    let path = desk.write("old.updo", &text);
+    let mut editor = Editor::on(&desk, &deployed.node, &[]);
+    editor.open(&uri(&path), 1, &text);
+    editor.await_look();
+    editor.leave();
+    assert!(!mark.exists(), "the editor has built it");
+    let checked = desk.on(&deployed.node, &["check", "old.updo"]).run();
+    assert!(mark.exists(), "copies were there already: {checked}");
+    checked.says(&["W641"]);
+    untouched(&deployed);
+}

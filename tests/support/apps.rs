@@ -183,6 +183,45 @@ fn mix_release(vsn: &str, with_erts: bool) -> PathBuf {
     })
 }
 
+/// The bank, version 1, as a release that rebar3 makes with relx, to be run by the Erlang that is installed.
+pub fn bank_release() -> PathBuf {
+    let folder = fixtures("bank");
+    let rebar = folder.join("rebar.config");
+    let app = folder.join("bank-1.app");
+    let mut sources = listed(&folder, "erl");
+    sources.retain(|file| !file.ends_with("bank_fee.erl"));
+    let mut read = sources.clone();
+    read.extend([rebar.clone(), app.clone()]);
+    built("bank_release", &read, &[], |release| {
+        let project = tempfile::tempdir().expect("a temporary folder");
+        let src = project.path().join("src");
+        fs::create_dir(&src).expect("a folder");
+        for source in &sources {
+            let name = source.file_name().expect("a name");
+            fs::copy(source, src.join(name)).expect("a file can be copied");
+        }
+        fs::copy(&app, src.join("bank.app.src")).expect("a file can be copied");
+        fs::copy(&rebar, project.path().join("rebar.config")).expect("a file can be copied");
+        succeed(
+            Command::new("rebar3")
+                .arg("release")
+                .current_dir(project.path())
+                .env("HOME", project.path())
+                .env("LC_ALL", "C.UTF-8"),
+        );
+        copy_whole(&project.path().join("_build/default/rel/bank_rel"), release);
+        // The same beams as everywhere else.
+        for entry in fs::read_dir(&bank().one).expect("beams") {
+            let file = entry.expect("an entry").path();
+            if file.extension().is_some_and(|end| end == "beam") {
+                let name = file.file_name().expect("a name");
+                let there = release.join("lib/bank-1.0.0/ebin").join(name);
+                fs::copy(&file, there).expect("a beam can be copied");
+            }
+        }
+    })
+}
+
 /// A copy of a folder with everything in it: files, folders, rights.
 pub fn copy_whole(from: &Path, to: &Path) {
     succeed(Command::new("cp").arg("-a").arg(from.join(".")).arg(to));

@@ -206,6 +206,8 @@ pub struct Options {
     pub tls: Option<Tls>,
     /// A folder with a release, started by its own script.
     pub release: Option<PathBuf>,
+    /// What starts the command, in front of it.
+    pub wrapper: Vec<String>,
 }
 
 impl Options {
@@ -260,7 +262,8 @@ impl TestNode {
         };
         let fresh = || format!("{prefix}{}n{number}@{host}", std::process::id());
         let name = options.name.clone().unwrap_or_else(fresh);
-        let command = command_line(options, &name);
+        let mut command = options.wrapper.clone();
+        command.extend(command_line(options, &name));
         let command: Vec<&str> = command.iter().map(String::as_str).collect();
         let port = epmd.port.to_string();
         let mut env = vec![
@@ -269,14 +272,25 @@ impl TestNode {
             ("ERL_EPMD_ADDRESS", "127.0.0.1"),
             ("LC_ALL", "C.UTF-8"),
         ];
-        if options.release.is_some() {
-            let flags = "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none";
+        let mut flags =
+            "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none"
+                .to_owned();
+        for path in options.paths.iter().rev() {
+            flags += &format!(" -pa {}", path.display());
+        }
+        if let Some(release) = &options.release {
             env.extend([
                 ("RELEASE_NODE", name.as_str()),
                 ("RELEASE_COOKIE", COOKIE),
                 ("RELEASE_DISTRIBUTION", "sname"),
-                ("ERL_AFLAGS", flags),
+                ("ERL_AFLAGS", &flags),
             ]);
+            // A release of relx has them in a file.
+            let arguments = release.join("releases/1/vm.args");
+            if arguments.exists() {
+                let text = format!("-sname {name}\n-setcookie {COOKIE}\n");
+                fs::write(arguments, text).expect("a file can be written");
+            }
         }
         let process = Mutex::new(Guarded::start(&command, &home.path().join("log"), &env));
         let node = Self {
@@ -433,6 +447,11 @@ impl TestNode {
         self.process.lock().expect("nobody panics with it").end();
     }
 
+    /// Its process, or that of the shell script that is about to become it.
+    pub fn os_pid(&self) -> u32 {
+        self.process.lock().expect("nobody panics with it").pid
+    }
+
     /// Stops or continues it: `-STOP`, `-CONT`.
     pub fn signal(&self, signal: &str) {
         self.process
@@ -449,8 +468,12 @@ impl TestNode {
 
 fn command_line(options: &Options, name: &str) -> Vec<String> {
     if let Some(release) = &options.release {
-        let script = release.join("bin/ferry").display().to_string();
-        let mut command = vec![script, "start".to_owned()];
+        let (mix, relx) = (release.join("bin/ferry"), release.join("bin/bank_rel"));
+        let (script, word) = match mix.exists() {
+            true => (mix, "start"),
+            false => (relx, "foreground"),
+        };
+        let mut command = vec![script.display().to_string(), word.to_owned()];
         if other_root().is_some() {
             // Its run-time system needs the libraries of that system.
             command.insert(0, "inside".to_owned());

@@ -300,6 +300,23 @@ fn statements_the_examples_do_not_have() {
             matches!(statement(&format!("engine {word}.")), StatementKind::Engine(w) if w.value.as_str() == word)
         );
     }
+    let StatementKind::OldFromGit {
+        revision,
+        options,
+        tail,
+    } = statement("old from git \"HEAD~1\" #{build => \"make\", within => 5m} because \"x\".")
+    else {
+        panic!("old from git");
+    };
+    assert_eq!(revision.value, "HEAD~1");
+    let keys: Vec<&str> = options.iter().map(|o| o.key.value.as_str()).collect();
+    assert_eq!(keys, ["build", "within"]);
+    assert_eq!(tail.because.expect("a reason").value, "x");
+    // The word is a word in its place only.
+    assert!(matches!(
+        statement("git depends on old."),
+        StatementKind::Relation { .. }
+    ));
     let StatementKind::OldFrom { patterns, tail } =
         statement("old from \"a/*\", \"b\" \"c\" when otp() > 25 because \"x\".")
     else {

@@ -59,12 +59,16 @@ fn a_restart_keeps_the_upgrade() {
     ran.says(&["persist", "3 beams written"]);
     is(node, Is::New, &pids);
     assert_eq!(beams(&bank_1.ebin), beams(&bank().two));
+    let app = |folder: &Path| fs::read_to_string(folder.join("bank.app")).expect("it is there");
+    let text = app(&bank_1.ebin);
+    assert!(text.contains("bank_rate,bank_fee]},"), "{text}");
     assert_eq!(look(&restarted(&bank_1.ebin)), Is::New);
 
     // Undone, on the disk as well.
     desk.on(node, &["rollback", &run, "--yes"]).run().exits(0);
     is(node, Is::Old, &pids);
     assert_eq!(beams(&bank_1.ebin), beams(&bank().one));
+    assert_eq!(app(&bank_1.ebin), app(&bank().one));
     assert_eq!(look(&restarted(&bank_1.ebin)), Is::Old);
 }
 
@@ -142,7 +146,8 @@ fn where_nothing_can_be_written() {
 fn the_node_dies_between_two_writes() {
     let (one, two) = (beams(&bank().one), beams(&bank().two));
     let mut seen = BTreeMap::new();
-    for number in 1..=10 {
+    // Those before only try whether there is room.
+    for number in 4..=15 {
         let bank_1 = Deployed::bank();
         let node = &bank_1.node;
         let desk = Desk::new();
@@ -172,7 +177,7 @@ fn the_node_dies_between_two_writes() {
             .collect();
         assert_eq!(end, two, "{number}");
     }
-    println!("files old and new after a crash at each of 10 writes: {seen:?}");
+    println!("files old and new after a crash at each of 12 writes: {seen:?}");
     assert!(
         seen.contains_key(&(2, 0)),
         "never before the first rename: {seen:?}"
@@ -230,13 +235,15 @@ fn what_a_crash_has_left_is_finished() {
     assert_eq!(beams(&bank_1.ebin), beams(&bank().two));
     let left = |old: bool| {
         let file = bank_1.ebin.join("bank_rate.beam");
-        let beside = bank_1.ebin.join("bank_rate.beam.updo-abcd");
+        let stage = bank_1.ebin.join(".updo-abcd");
+        let beside = stage.join("bank_rate.beam");
+        fs::create_dir(&stage).expect("a folder");
         if old {
             fs::rename(&file, &beside).expect("renamed");
             fs::copy(bank().one.join("bank_rate.beam"), &file).expect("copied");
         }
-        let text = format!("{{updo_persist,[{{{beside:?},{file:?}}}],[]}}.\n");
-        fs::write(bank_1.ebin.join(".updo-abcd"), text).expect("a journal");
+        let text = format!("{{updo_persist,[{stage:?}],[],[],[{{{beside:?},{file:?}}}]}}.\n");
+        fs::write(stage.join("journal"), text).expect("a journal");
     };
     // Before the last rename, and behind it.
     for old in [true, false] {

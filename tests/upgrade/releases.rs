@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use tempfile::TempDir;
 
@@ -290,4 +291,45 @@ fn the_cookie_and_the_node_of_a_release_are_heard() {
     fs::write(&file, crate::support::COOKIE).expect("a file can be written");
     let ran = preview(file.to_str().expect("UTF-8")).run().exits(0);
     ran.says(&["W329", "releases/COOKIE is open to others"]);
+}
+
+/// The archive of a whole release, as `mix release` makes it, with Erlang and Elixir in it.
+#[test]
+fn the_archive_of_a_release_is_pushed_and_leads_back() {
+    let sailing = sailing(&ferry().one);
+    let desk = Desk::rehearsing();
+    for (name, root) in [("old.tar.gz", &ferry().one), ("new.tar.gz", &ferry().two)] {
+        let done = Command::new("tar")
+            .arg("-czf")
+            .arg(desk.path().join(name))
+            .arg("-C")
+            .arg(root)
+            .args(["bin", "lib", "releases"])
+            .status();
+        assert!(done.is_ok_and(|done| done.success()), "tar");
+    }
+    desk.write("ferry.updo", "plan \"Ferry\".\ncode push \"new.tar.gz\".\n");
+    let ran = desk
+        .on(&sailing.node, &["run", "ferry.updo", "--yes"])
+        .run()
+        .exits(0);
+    ran.says(&["the new ferry was compiled for another configuration"]);
+    assert_eq!(sailing.version(), NEW);
+    let weight = "'Elixir.Ferry.Weight':'of'(x)";
+    assert_eq!(sailing.node.eval_text(weight), "light", "consolidated");
+
+    // What is overwritten on the disk leads back from the archive.
+    let again = self::sailing(&ferry().one);
+    again.overwrite();
+    desk.write(
+        "wrong.updo",
+        "plan \"Ferry\".\ncode on_disk.\nold from \"old.tar.gz\".\nverify \"no\" -> false.\n",
+    );
+    fs::remove_dir_all(desk.path().join("state/beams")).expect("copies are removed");
+    let ran = desk
+        .on(&again.node, &["run", "wrong.updo", "--yes"])
+        .run()
+        .exits(20);
+    assert!(!ran.stderr.contains("W317"), "{ran}");
+    assert_eq!(again.version(), OLD);
 }

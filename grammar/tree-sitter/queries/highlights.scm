@@ -15,7 +15,7 @@
 (option key: (atom) @property)
 ["plan" "updo" "include" "param" "target" "code" "module" "exclude" "only" "cycle" "window" "engine" "old" "insert"
  "before" "after" "on" "require" "verify" "hold" "gate" "deadline" "soak" "budget" "rollback" "rollout" "rehearse"] @keyword
-["depends" "depend" "does" "loads" "on_disk" "push" "from" "together" "break" "then" "cmd" "failure" "upgrade" "at" "start"
+["depends" "depend" "does" "loads" "on_disk" "push" "from" "git" "together" "break" "then" "cmd" "failure" "upgrade" "at" "start"
  "suspend" "load" "code_change" "resume"] @keyword
 ["because" "when"] @keyword
 ["case" "of" "end" "if" "begin" "fun" "catch"] @keyword

@@ -23,6 +23,8 @@ pub struct Spec {
     pub modules: Option<BTreeSet<Module>>,
     /// `env`.
     pub env: BTreeMap<Atom, Term>,
+    /// The same as it is written.
+    pub env_term: Option<Term>,
     /// The module of `mod`.
     pub callback: Option<Module>,
     /// `compile_env`, which Elixir writes: what was read of the configuration when the modules were compiled.
@@ -60,7 +62,7 @@ impl Spec {
             let names = modules.iter().filter_map(Term::as_atom);
             names.map(|name| Module::new(name.as_str())).collect()
         });
-        let env = value("env").and_then(Term::as_list).unwrap_or_default();
+        let env = value("env");
         Ok(Self {
             app: Some(App::new(name.as_str())),
             vsn: value("vsn").and_then(Term::to_text).unwrap_or_default(),
@@ -75,14 +77,19 @@ impl Spec {
                 Some([module, _]) => module.as_atom().map(|name| Module::new(name.as_str())),
                 _ => None,
             },
-            env: env
-                .iter()
-                .filter_map(|pair| match pair.as_tuple()? {
-                    [Term::Atom(key), value] => Some((key.clone(), value.clone())),
-                    _ => None,
-                })
-                .collect(),
+            env: Self::env_of(env.unwrap_or(&Term::List(Vec::new()))),
+            env_term: env.cloned(),
         })
+    }
+
+    /// The keys of an environment. Of a key that is there twice the last value counts, as in OTP.
+    pub fn env_of(env: &Term) -> BTreeMap<Atom, Term> {
+        let pairs = env.as_list().unwrap_or_default().iter();
+        let pairs = pairs.filter_map(|pair| match pair.as_tuple()? {
+            [Term::Atom(key), value] => Some((key.clone(), value.clone())),
+            _ => None,
+        });
+        pairs.collect()
     }
 
     /// Whether it lists a module.

@@ -55,7 +55,10 @@ pub(super) fn unusable(file: &str, why: &str) -> Box<Diagnostic> {
 
 /// An ordinary file, at most one byte more than a specification may have (so that its reader sees that it is too big).
 pub(super) fn small_file(path: &Path) -> Option<Vec<u8>> {
-    let is_file = std::fs::metadata(path).ok()?.is_file();
+    let Ok(known) = std::fs::metadata(path) else {
+        return files::in_archive(path);
+    };
+    let is_file = known.is_file();
     let mut text = Vec::new();
     let limit = u64::try_from(MAX_SPEC).ok()? + 1;
     let file = std::fs::File::open(path).ok().filter(|_| is_file)?;

@@ -21,6 +21,7 @@ mod on_disk;
 pub mod persist_diff;
 mod push;
 mod releases;
+pub mod restart;
 mod specs;
 mod unloaded;
 

@@ -1,20 +1,23 @@
 //! `persist`: what the disk of a node lacks although the node runs it already, and what a crash has left in its folders.
 //!
 //! Takes the pushed beams; of those that run as they are, the file on the node is compared by MD5. Folders are listed for
-//! names that `persist` gives its files. Reads only.
+//! names that `persist` gives its own; lists of modules that a restart reads are in [`restart`](super::restart). Reads only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::local_beams::local;
+use super::local_beams::{local, small_file};
+use super::restart::{Listing, ModuleFile, Restart, Wanted, restart};
 use crate::diag::{Code, Diagnostic, Result, Span};
+use crate::facts::app::app_specs::Spec;
 use crate::facts::change::{Beam, ChangeSet};
-use crate::facts::node::folders::folder_of;
+use crate::facts::node::folders::{folder_of, is_stage};
 use crate::facts::node::node_facts::{CodeOrigin, NodeFacts};
 use crate::facts::node::node_files::{Disk, OnDisk};
-use crate::name::Module;
+use crate::name::{App, Module};
 use crate::node::Session;
 use crate::state::file_cache::Seen;
+use crate::term::Term;
 
 /// How many files a diagnostic names.
 const NAMED: usize = 8;
@@ -26,14 +29,18 @@ pub struct UnpersistedFiles {
     pub modules: Vec<(Module, Beam)>,
     /// A module of each folder in which something was left, if it is none of those.
     pub beside: Vec<(Module, Beam)>,
-    /// The files that a crash has left.
+    /// What a crash has left.
     pub left: Vec<String>,
+    /// Files with lists that lack modules which run, where there is nothing else to do.
+    pub lists: Vec<String>,
+    /// The files with lists of modules, which are written with the beams.
+    pub restart: Restart,
 }
 
 impl UnpersistedFiles {
     /// Whether the disk is as it should be.
     pub fn is_empty(&self) -> bool {
-        self.modules.is_empty() && self.left.is_empty()
+        self.modules.is_empty() && self.left.is_empty() && self.lists.is_empty()
     }
 
     /// W344 for both.
@@ -68,18 +75,26 @@ impl UnpersistedFiles {
             let diagnostic = name(Diagnostic::new(Code::W344, title), files.collect());
             diagnostics.push(diagnostic.help("`updo run` with this plan writes them"));
         }
+        if !self.lists.is_empty() {
+            let title = format!(
+                "{node} runs new modules that its files do not list: a restart would lack them"
+            );
+            let diagnostic = name(Diagnostic::new(Code::W344, title), self.lists.clone());
+            diagnostics.push(diagnostic.help("`updo run` with this plan writes them"));
+        }
+        diagnostics.extend(self.restart.refused.clone());
         diagnostics
     }
 }
 
-/// Looks at the disk of a node.
+/// Looks at the disk of a node, for an upgrade of some modules and, if so, of the environments of their applications.
 ///
 /// # Errors
 /// E214 when a pushed beam cannot be used, E5xx when the node does not answer.
 pub fn unwritten(
     session: &Session,
     facts: &NodeFacts,
-    changes: &ChangeSet,
+    (changes, part, env): (&ChangeSet, &BTreeSet<Module>, bool),
     patterns: &[(String, Span)],
     base: &Path,
     seen: &mut Seen,
@@ -97,6 +112,12 @@ pub fn unwritten(
     }
     let files: Vec<String> = same.values().map(|beam| beam.file.clone()).collect();
     let found = disk.beams(&files)?;
+    let wanted = Wanted {
+        modules: to_list(facts, changes, part, &same),
+        env: if env { configured(changes) } else { Vec::new() },
+        recorded: &[],
+    };
+    let restart = restart(session, facts, &wanted)?;
     let going = changes.modules.values().filter_map(|c| c.new.as_ref());
     let folders: BTreeSet<String> = going
         .map(|beam| beam.file.as_str())
@@ -108,7 +129,7 @@ pub fn unwritten(
     let mut unwritten = UnpersistedFiles::default();
     let mut dirty = BTreeSet::new();
     for (folder, names) in folders.iter().zip(disk.list(&folders)?) {
-        let left = names.into_iter().filter(|name| is_ours(name));
+        let left = names.into_iter().filter(|name| is_stage(name));
         let before = unwritten.left.len();
         unwritten
             .left
@@ -127,13 +148,118 @@ pub fn unwritten(
             unwritten.beside.push((module, beam));
         }
     }
+    // They only say which folders to tidy up: the same code in other bytes stays what it is.
+    let files: Vec<String> = unwritten
+        .beside
+        .iter()
+        .map(|(_, beam)| beam.file.clone())
+        .collect();
+    for ((_, beam), there) in unwritten.beside.iter_mut().zip(disk.read(&files)?) {
+        beam.bytes = there.map_or_else(|| beam.bytes.clone(), Into::into);
+    }
+    let listed = |folder: &String| unwritten.left.contains(folder);
+    let left: Vec<String> = restart
+        .left
+        .iter()
+        .filter(|f| !listed(f))
+        .cloned()
+        .collect();
+    unwritten.left.extend(left);
+    if part.is_empty() && wanted.env.is_empty() {
+        let behind = restart.rewrites.iter().filter(|file| file.changes());
+        unwritten.lists = behind.map(|file| file.file.clone()).collect();
+    }
+    unwritten.restart = restart;
     Ok(unwritten)
 }
 
-/// Whether a name is one that `persist` gives: `.updo-RUN`, `NAME.beam.updo-RUN`, with `.new` behind the former.
-fn is_ours(name: &str) -> bool {
-    let name = name.strip_suffix(".new").unwrap_or(name);
-    name.rsplit_once(".updo-").is_some_and(|(before, run)| {
-        (before.is_empty() || before.ends_with(".beam")) && run.len() == 4
-    })
+/// W642: new modules on the disk of a node in embedded mode that its boot file does not list: this upgrade loads them, and
+/// no restart does.
+///
+/// # Errors
+/// E5xx when the node does not answer.
+pub fn unlisted(
+    session: &Session,
+    facts: &NodeFacts,
+    changes: &ChangeSet,
+    part: &BTreeSet<Module>,
+) -> Result<Option<Diagnostic>> {
+    let is_new = |file: &ModuleFile| file.listing == Listing::New;
+    let files = to_list(facts, changes, part, &BTreeMap::new());
+    let wanted = Wanted {
+        modules: files.into_iter().filter(is_new).collect(),
+        ..Wanted::default()
+    };
+    if !facts.embedded || wanted.modules.is_empty() {
+        return Ok(None);
+    }
+    let found = restart(session, facts, &wanted)?;
+    if found.unlisted.is_empty() {
+        return Ok(None);
+    }
+    let title = format!("after a restart {} would lack new modules", session.node());
+    let mut diagnostic = Diagnostic::new(Code::W642, title);
+    for module in found.unlisted.iter().take(NAMED) {
+        diagnostic = diagnostic.note(format!("`{module}`"));
+    }
+    if found.unlisted.len() > NAMED {
+        diagnostic = diagnostic.note(format!("and {} more", found.unlisted.len() - NAMED));
+    }
+    let boot = found.started.as_deref().unwrap_or("its boot file");
+    Ok(Some(
+        diagnostic
+            .note(format!("in embedded mode a node loads what its boot file lists: {boot}"))
+            .help("install the boot file of a release that has them, or push the beams: `code push […] #{persist => true}` writes the lists, too"),
+    ))
+}
+
+/// The environments of applications whose new specifications change them.
+fn configured(changes: &ChangeSet) -> Vec<(App, Term)> {
+    let changed = changes.specs.iter().filter(|spec| !spec.env.is_empty());
+    let read = changed.filter_map(|change| {
+        let spec = Spec::read(&small_file(Path::new(&change.file))?).ok()?;
+        let env = spec.env_term.unwrap_or_else(|| Term::list([]));
+        Some((change.app.clone(), env))
+    });
+    read.collect()
+}
+
+/// The modules whose files will be there, or gone, and what lists have to say of them.
+fn to_list(
+    facts: &NodeFacts,
+    changes: &ChangeSet,
+    part: &BTreeSet<Module>,
+    same: &BTreeMap<Module, Beam>,
+) -> Vec<ModuleFile> {
+    let specified: BTreeMap<&Module, &App> = changes
+        .specs
+        .iter()
+        .flat_map(|spec| spec.added.iter().map(|module| (module, &spec.app)))
+        .collect();
+    let one = |module: &Module, file: &str, listing: Listing| ModuleFile {
+        module: module.clone(),
+        file: file.to_owned(),
+        app: specified
+            .get(module)
+            .copied()
+            .or_else(|| facts.app_of(module))
+            .cloned(),
+        listing: match listing {
+            Listing::Kept if specified.contains_key(module) => Listing::Specified,
+            listing => listing,
+        },
+    };
+    let running = same
+        .iter()
+        .map(|(module, beam)| one(module, &beam.file, Listing::Kept));
+    let changed = part.iter().filter_map(|module| {
+        let changed = changes.modules.get(module)?;
+        let there = facts.file_of(module);
+        Some(match (&changed.new, &changed.loaded) {
+            (Some(beam), None) => one(module, there.unwrap_or(&beam.file), Listing::New),
+            (Some(beam), Some(_)) => one(module, there.unwrap_or(&beam.file), Listing::Kept),
+            (None, _) => one(module, there?, Listing::Gone),
+        })
+    });
+    running.chain(changed).collect()
 }

@@ -1,7 +1,8 @@
 //! Finding beam files and reading them.
 //!
 //! Takes patterns of a plan or the command line and gives paths, takes paths and gives facts. Beams
-//! inside of code archives (`.ez`) count as files, by the names that the code server gives them. It reads
+//! inside of code archives (`.ez`) count as files, by the names that the code server gives them, and so do those of
+//! release archives (`.tar.gz`) that a pattern names. It reads
 //! at most [`MAX_BEAM`] bytes of a file, and only ordinary files; it never writes.
 
 #![expect(clippy::disallowed_methods, reason = "beams are files, many of them")]
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::archive::{self, Archives};
-use super::globs;
+use super::{globs, tarball};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::beam::chunk::MAX_BEAM;
 use crate::facts::beam::{BeamError, BeamFacts};
@@ -178,7 +179,13 @@ impl FileLook {
 /// What a file looks like now, if it is there.
 pub fn look_at(path: &Path) -> Option<FileLook> {
     use std::os::unix::fs::MetadataExt;
-    let known = std::fs::metadata(path).ok()?;
+    // What is in an archive looks like the archive.
+    let known = std::fs::metadata(path);
+    let known = known.or_else(|error| match tarball::split(path) {
+        Some((archive, _)) => std::fs::metadata(archive),
+        None => Err(error),
+    });
+    let known = known.ok()?;
     Some(FileLook {
         bytes: i64::try_from(known.size()).ok()?,
         time: (known.mtime(), known.mtime_nsec()),
@@ -219,7 +226,10 @@ fn collect(
         // A name that exists is itself, even if it looks like a pattern.
         match std::fs::metadata(&plain) {
             Ok(_) => add(plain.clone(), &mut found)?,
-            Err(_) => globbed(pattern, base, &mut found)?,
+            Err(_) => match tarball::split(&plain) {
+                Some((archive, inside)) => packed(archive, &inside, &mut found)?,
+                None => globbed(pattern, base, &mut found)?,
+            },
         }
         if found.len() == before && !may_be_empty(&plain) {
             return Err(FileError::Nothing {
@@ -257,6 +267,34 @@ fn globbed(pattern: &str, base: &Path, found: &mut Vec<PathBuf>) -> Result<(), F
     Ok(())
 }
 
+/// Adds the beams of a release archive whose name, or whose folder's, fits a pattern inside of it.
+fn packed(archive: &Path, inside: &str, found: &mut Vec<PathBuf>) -> Result<(), FileError> {
+    let pattern = glob::Pattern::new(inside).map_err(|error| FileError::Pattern {
+        pattern: inside.to_owned(),
+        reason: error.msg,
+    })?;
+    let options = glob::MatchOptions {
+        require_literal_separator: true,
+        ..glob::MatchOptions::new()
+    };
+    let fits = |name: &&str| {
+        let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
+        pattern.matches_with(name, options) || pattern.matches_with(folder, options)
+    };
+    let content = tarball::read(archive).map_err(|error| FileError::Io {
+        path: archive.to_owned(),
+        error,
+    })?;
+    found.extend(content.beams().filter(fits).map(|name| archive.join(name)));
+    Ok(())
+}
+
+/// A file in a release archive, if the path leads to one.
+pub fn in_archive(path: &Path) -> Option<Vec<u8>> {
+    let (archive, name) = tarball::split(path)?;
+    Some(tarball::read(archive).ok()?.get(&name)?.to_vec())
+}
+
 /// Adds a beam file, or the beam files of a folder or an archive. Anything else is passed over.
 fn add(path: PathBuf, found: &mut Vec<PathBuf>) -> Result<(), FileError> {
     let failed = |path: &Path, error| FileError::Io {
@@ -266,6 +304,9 @@ fn add(path: PathBuf, found: &mut Vec<PathBuf>) -> Result<(), FileError> {
     if !path.is_dir() {
         if archive::is_archive(&path) {
             found.extend(archive::beams(&path).map_err(|error| failed(&path, error))?);
+        } else if tarball::is_tarball(&path) {
+            let content = tarball::read(&path).map_err(|error| failed(&path, error))?;
+            found.extend(content.beams().map(|name| path.join(name)));
         } else if is_beam(&path) {
             found.push(path);
         }
@@ -390,7 +431,14 @@ impl FileReader {
     pub(super) fn open(&mut self, path: &Path) -> Result<OpenedFile, FileError> {
         let opened = ordinary(path).or_else(|error| match archive::split(path) {
             Some((archive, name)) => self.archives.read(archive, &name).map(OpenedFile::Bytes),
-            None => Err(error),
+            None => match tarball::split(path) {
+                Some((archive, name)) => {
+                    let content = tarball::read(archive)?;
+                    let bytes = content.get(&name).ok_or(error)?;
+                    Ok(OpenedFile::Bytes(bytes.to_vec()))
+                }
+                None => Err(error),
+            },
         });
         opened.map_err(|error| FileError::Io {
             path: path.to_owned(),

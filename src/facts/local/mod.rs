@@ -5,3 +5,4 @@ pub mod call_graph;
 pub mod edges;
 pub mod files;
 pub mod globs;
+mod tarball;

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use super::ask::{Ask, function, unexpected_reply};
-use super::folders::folder_of;
+use super::folders::{folder_of, in_place, is_stage};
 use crate::diag::Result;
 use crate::facts::app::versions::name_of;
 use crate::name::{App, Md5, Module};
@@ -171,6 +171,13 @@ pub fn gather(session: &Session) -> Result<NodeFacts> {
         otp_lib,
     };
     ask.make_absolute(&mut facts)?;
+    for loaded in facts.loaded.values_mut() {
+        if let CodeOrigin::File(file) = &mut loaded.origin {
+            in_place(file);
+        }
+    }
+    let is_stage = |folder: &String| folder.rsplit('/').next().is_some_and(is_stage);
+    facts.path.retain(|folder| !is_stage(folder));
     Ok(facts)
 }
 

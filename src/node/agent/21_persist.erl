@@ -1,10 +1,15 @@
-%% Writing the new beams to the node's disk, so that a restart keeps them. Only after the run has
-%% ended as it should.
+%% Writing the new beams to the node's disk, so that a restart keeps them, and with them the files
+%% that list modules: application files, and the boot files by which a node in embedded mode knows
+%% what to load. Only after the run has ended as it should.
 %%
-%% First everything is written beside and synced; any failure so far leaves the disk as it was. Then
-%% a journal says what is about to be done, files that must go are deleted and the others renamed.
+%% First everything is written and synced into a folder beside, DIR/.updo-RUN; any failure so far
+%% leaves the disk as it was. Then a journal says what is about to be done, and files are renamed:
+%%  1. boot files, to those that look into these folders first: from now on a restart loads the
+%%     new version, all of it;
+%%  2. beams, after those that must go were deleted;
+%%  3. application files, and boot files as they stay.
 %% Each file is old or new at any moment, never half. A node that finds a journal (the node went
-%% down between two renames) finishes what it says; what was written beside without one goes.
+%% down between two renames) finishes what it says; what was written without one goes.
 
 %% -------------------------------------------------------------------------------------------------
 %% Settle: persist
@@ -15,6 +20,8 @@ persist(Asked) ->
     Wanted = case job(persist, no) of always -> true; asked -> Asked; no -> false end,
     case Wanted andalso log_get(outcome) =:= job(goal, new) of
         true ->
+            %% One that was killed in the middle has left its journal.
+            persist_again(persist_folders()),
             Todo = lists:append([persist_todo(M) || M <- job(modules, [])]),
             case persist_files(Todo) of
                 ok -> #{persisted => length(Todo)};
@@ -24,27 +31,71 @@ persist(Asked) ->
         false -> #{}
     end.
 
-%% Nothing for a file that has the right content already.
+%% {Module, File, New, Before}. Nothing for a file that has the right content already.
 persist_todo(#{name := M, new := New} = Map) ->
     File = persist_file(Map),
     case {New, file:read_file(File)} of
         {New, {ok, New}} -> [];
         {undefined, {error, enoent}} -> [];
-        _ -> [{M, File, New}]
+        {_, {ok, Before}} -> [{M, File, New, Before}];
+        _ -> [{M, File, New, none}]
     end.
 
 persist_file(#{name := M, file := File}) ->
-    case current_file(M) of undefined -> File; Known -> Known end.
+    case current_file(M) of undefined -> File; Known -> in_place(Known) end.
 
-%% Before anything is touched: whether there is a place for each of them.
+%% A node that was started in the middle of a writing has loaded from the folder beside.
+in_place(File) ->
+    Dir = filename:dirname(File),
+    case is_stage(filename:basename(Dir)) of
+        true -> filename:join(filename:dirname(Dir), filename:basename(File));
+        false -> File
+    end.
+
+persist_folders() ->
+    Files = [persist_file(M) || M <- job(modules, [])] ++ [F || #{file := F} <- job(lists, [])],
+    lists:usort([filename:dirname(F) || F <- Files]).
+
+%% Before anything is touched: whether there is a place and room for each of them, and whether
+%% lists are still those that the client has read.
 can_persist() ->
     case job(persist, no) of
         no -> ok;
         _ ->
-            Dirs = lists:usort([filename:dirname(persist_file(M)) || M <- job(modules, [])]),
-            Bad = [{Dir, Why} || Dir <- Dirs, Why <- cannot_write(Dir)],
-            Bad =:= [] orelse fail({not_writable, [{text_of("~ts", [D]), W} || {D, W} <- Bad]}),
-            lists:foreach(fun(Dir) -> persist_again(Dir) end, Dirs)
+            Dirs = persist_folders(),
+            writable([{Dir, Why} || Dir <- Dirs, Why <- cannot_write(Dir)]),
+            persist_again(Dirs),
+            writable([{F, changed} || #{file := F} = L <- job(lists, []), not is_as_read(L)]),
+            writable(no_room(Dirs))
+    end.
+
+writable([]) -> ok;
+writable(Bad) -> fail({not_writable, [{text_of("~ts", [D]), W} || {D, W} <- Bad]}).
+
+is_as_read(#{file := File, was := Was, will := Will}) ->
+    case file:read_file(File) of
+        {ok, Will} -> true;
+        {ok, Bytes} -> erlang:md5(Bytes) =:= Was;
+        {error, _} -> false
+    end.
+
+%% As much as will be written is written, in all folders, and deleted again.
+no_room(Dirs) ->
+    Sizes = [{filename:dirname(persist_file(M)), New} || #{new := New} = M <- job(modules, []),
+             is_binary(New)] ++
+        [{filename:dirname(F), B} || #{file := F, will := W, meanwhile := D} <- job(lists, []),
+         B <- [W, D], is_binary(B)],
+    Bad = try [{Dir, Why} || Dir <- Dirs, Why <- has_room(Dir, [B || {D, B} <- Sizes, D =:= Dir])]
+          after lists:foreach(fun(Dir) -> remove_stage(stage(Dir)) end, Dirs) end,
+    Bad.
+
+has_room(Dir, Bytes) ->
+    try
+        make_stage(stage(Dir)),
+        write_synced(filename:join(stage(Dir), "room"), Bytes, none),
+        []
+    catch
+        throw:{persist, _, Why} -> [Why]
     end.
 
 %% {file_info, Size, Type, Access, ...}: the record of file:read_file_info/1.
@@ -56,57 +107,102 @@ cannot_write(Dir) ->
         {error, Why} -> [Why]
     end.
 
-persist_files([]) -> ok;
-persist_files([{_, First, _} | _] = Todo) ->
-    Suffix = ".updo-" ++ binary_to_list(job(run, <<"0000">>)),
-    Journal = filename:join(filename:dirname(First), Suffix),
-    Writes = [{File ++ Suffix, M, File, New} || {M, File, New} <- Todo, is_binary(New)],
-    Gone = [{M, File} || {M, File, undefined} <- Todo],
+%% The folder of this run beside a file, and the file in it.
+stage(Dir) -> filename:join(Dir, ".updo-" ++ binary_to_list(job(run, <<"0000">>))).
+
+beside(File) -> filename:join(stage(filename:dirname(File)), filename:basename(File)).
+
+meanwhile(File) -> beside(File) ++ ".meanwhile".
+
+is_stage(".updo-" ++ Run) -> length(Run) =:= 4;
+is_stage(_) -> false.
+
+make_stage(Stage) ->
+    case file:make_dir(Stage) of
+        {error, Why} when Why =/= eexist -> throw({persist, Stage, Why});
+        _ -> ok
+    end.
+
+persist_files(Todo) ->
+    Stages = [stage(Dir) || Dir <- persist_folders()],
     try
-        lists:foreach(fun({Beside, _, File, New}) -> write_synced(Beside, New, File) end, Writes),
-        Text = io_lib:format("~tp.~n", [{updo_persist, [{B, F} || {B, _, F, _} <- Writes],
-                                         [F || {_, F} <- Gone]}]),
-        write_synced(Journal ++ ".new", unicode:characters_to_binary(Text), none),
-        must(Journal, file:rename(Journal ++ ".new", Journal))
-    of
-        _ ->
-            lists:foreach(fun({_, File}) -> file:delete(File) end, Gone),
-            Result = persist_rename(Writes, [{File ++ Suffix, M, File, undefined}
-                                             || {M, File} <- Gone]),
-            file:delete(Journal),
-            Result
+        Lists = lists:append([persist_list(L, Todo) || L <- job(lists, [])]),
+        persist_files(Todo, Lists, Stages)
     catch
         throw:{persist, File, Why} ->
-            lists:foreach(fun({Beside, _, _, _}) -> file:delete(Beside) end, Writes),
-            file:delete(Journal ++ ".new"),
+            lists:foreach(fun(Stage) -> remove_stage(Stage) end, Stages),
             {error, {File, Why}}
     end.
 
-persist_rename([], _) -> ok;
-persist_rename([{Beside, _, File, _} = Write | Rest], Done) ->
+%% {File, Will, Meanwhile, Before}. A boot file changes for a moment although it stays as it is.
+persist_list(#{file := File, will := Will, was := Was, meanwhile := Meanwhile}, Todo) ->
+    Boots = is_binary(Meanwhile) andalso Todo =/= [],
+    case file:read_file(File) of
+        {ok, Will} when not Boots -> [];
+        {ok, Will} -> [{File, Will, Meanwhile, Will}];
+        {ok, Before} ->
+            erlang:md5(Before) =:= Was orelse throw({persist, File, changed}),
+            [{File, Will, case Boots of true -> Meanwhile; false -> none end, Before}];
+        {error, Why} -> throw({persist, File, Why})
+    end.
+
+persist_files([], [], _) -> ok;
+persist_files(Todo, Lists, Stages) ->
+    lists:foreach(fun(Stage) -> make_stage(Stage) end, Stages),
+    Beams = [{beside(File), File, New, Before} || {_, File, New, Before} <- Todo, is_binary(New)],
+    Ends = [{beside(File), File, Will, Before} || {File, Will, _, Before} <- Lists],
+    Boots = [{meanwhile(File), File, B, Before} || {File, _, B, Before} <- Lists, is_binary(B)],
+    Gone = [{File, Before} || {_, File, undefined, Before} <- Todo],
+    lists:foreach(fun({Beside, File, New, _}) -> write_synced(Beside, New, File) end,
+                  Boots ++ Beams ++ Ends),
+    Pairs = fun(Writes) -> [{Beside, File} || {Beside, File, _, _} <- Writes] end,
+    Text = io_lib:format("~tp.~n", [{updo_persist, Stages, Pairs(Boots), [F || {F, _} <- Gone],
+                                     Pairs(Beams ++ Ends)}]),
+    Journal = unicode:characters_to_binary(Text),
+    %% Each of the folders has one: a later run may come to any of them first.
+    lists:foreach(fun(Stage) ->
+                      New = filename:join(Stage, "journal.new"),
+                      write_synced(New, Journal, none),
+                      must(New, file:rename(New, filename:join(Stage, "journal")))
+                  end, Stages),
+    case persist_rename(Boots, []) of
+        {ok, _} ->
+            lists:foreach(fun({File, _}) -> file:delete(File) end, Gone),
+            case persist_rename(Beams ++ Ends, []) of
+                {ok, _} -> remove_stages(Stages);
+                {failed, Done, File, Why} ->
+                    %% A restart meanwhile still finds all that is new, in the folders beside; only
+                    %% when all that was there before is back it may load that again.
+                    lists:foreach(fun({_, F, B, _}) -> file_back(F, B) end, Boots),
+                    lists:foreach(fun(Write) -> persist_back(Write) end,
+                                  [W || W <- Done, lists:member(W, Beams)]),
+                    lists:foreach(fun({F, B}) -> file_back(F, B) end, Gone),
+                    lists:foreach(fun({_, F, _, B}) -> file_back(F, B) end, Ends),
+                    remove_stages(Stages),
+                    {error, {File, Why}}
+            end;
+        {failed, Done, File, Why} ->
+            lists:foreach(fun({_, F, _, B}) -> file_back(F, B) end, Done),
+            remove_stages(Stages),
+            {error, {File, Why}}
+    end.
+
+persist_rename([], Done) -> {ok, Done};
+persist_rename([{Beside, File, _, _} = Write | Rest], Done) ->
     case file:rename(Beside, File) of
         ok -> persist_rename(Rest, [Write | Done]);
-        {error, Why} ->
-            lists:foreach(fun({B, _, _, _}) -> file:delete(B) end, [Write | Rest]),
-            lists:foreach(fun(W) -> persist_back(W) end, Done),
-            {error, {File, Why}}
+        {error, Why} -> {failed, Done, File, Why}
     end.
 
-%% What the file held before.
-persist_back({Beside, M, File, _}) ->
-    case module_map(M) of
-        %% What it held is not known, and what it holds is what runs.
-        #{purge := keep} -> ok;
-        Map -> persist_back(Beside, File, maps:get(old, Map, undefined))
-    end.
+persist_back({Beside, File, New, Before}) ->
+    try write_synced(Beside, New, File) catch throw:_ -> ok end,
+    file_back(File, Before).
 
-persist_back(Beside, File, Before) ->
-    case Before of
-        Old when is_binary(Old) ->
-            try write_synced(Beside, Old, File), file:rename(Beside, File)
-                catch throw:_ -> file:delete(Beside) end;
-        _ -> file:delete(File)
-    end.
+file_back(File, none) -> file:delete(File);
+file_back(File, Before) ->
+    Beside = beside(File) ++ ".before",
+    try write_synced(Beside, Before, File), file:rename(Beside, File)
+        catch throw:_ -> file:delete(Beside) end.
 
 %% With the rights of the file it will replace.
 write_synced(Path, Bytes, Like) ->
@@ -128,31 +224,43 @@ write_synced(Path, Bytes, Like) ->
 must(_, ok) -> ok;
 must(Path, {error, Why}) -> throw({persist, Path, Why}).
 
-%% What an earlier run has left in a folder: its journal is carried out, what has none is removed.
-persist_again(Dir) ->
-    Names = case file:list_dir(Dir) of {ok, L} -> L; {error, _} -> [] end,
-    lists:foreach(fun(Name) -> persist_journal(filename:join(Dir, Name)) end,
-                  [N || ".updo-" ++ Run = N <- Names, length(Run) =:= 4]),
-    lists:foreach(fun(Name) -> file:delete(filename:join(Dir, Name)) end,
-                  [N || N <- Names, is_beside(N)]).
+%% What an earlier run has left in folders: its journal is carried out, what has none is removed.
+persist_again(Dirs) ->
+    Stages = [filename:join(Dir, Name) || Dir <- Dirs, Name <- names(Dir), is_stage(Name)],
+    lists:foreach(fun(Stage) -> persist_journal(Stage) end, Stages),
+    remove_stages(Stages).
 
-is_beside(Name) ->
-    case string:split(Name, ".beam.updo-") of
-        [_, Run] -> length(Run) =:= 4;
-        _ -> lists:prefix(".updo-", Name) andalso lists:suffix(".new", Name)
-    end.
+names(Dir) -> case file:list_dir(Dir) of {ok, L} -> lists:sort(L); {error, _} -> [] end.
 
-persist_journal(Journal) ->
-    case file:consult(Journal) of
-        {ok, [{updo_persist, Pairs, Gone}]} when is_list(Pairs), is_list(Gone) ->
-            Suffix = filename:basename(Journal),
-            Left = [Pair || {Beside, File} = Pair <- Pairs, Beside =:= File ++ Suffix,
-                    filelib:is_regular(Beside)],
+persist_journal(Stage) ->
+    case file:consult(filename:join(Stage, "journal")) of
+        {ok, [{updo_persist, Stages, Boots, Gone, Rest}]}
+          when is_list(Stages), is_list(Boots), is_list(Gone), is_list(Rest) ->
+            Run = filename:basename(Stage),
+            Left = fun(Pairs, End) ->
+                       [Pair || {Beside, File} = Pair <- Pairs, is_beside(Beside, File, Run, End),
+                        filelib:is_regular(Beside)]
+                   end,
+            rename(Left(Boots, ".meanwhile")),
+            Last = Left(Rest, ""),
             %% With nothing left to rename it was carried out before, and what is gone may have come
             %% back since.
-            Left =:= [] orelse lists:foreach(fun(File) -> filename:extension(File) =:= ".beam"
+            Last =:= [] orelse lists:foreach(fun(File) -> filename:extension(File) =:= ".beam"
                 andalso file:delete(File) end, Gone),
-            lists:foreach(fun({Beside, File}) -> file:rename(Beside, File) end, Left);
+            rename(Last),
+            remove_stages([S || S <- Stages, filename:basename(S) =:= Run]);
         _ -> ok
-    end,
-    file:delete(Journal).
+    end.
+
+rename(Pairs) -> lists:foreach(fun({Beside, File}) -> file:rename(Beside, File) end, Pairs).
+
+is_beside(Beside, File, Run, End) ->
+    Beside =:= filename:join([filename:dirname(File), Run, filename:basename(File) ++ End]).
+
+remove_stages(Stages) -> lists:foreach(fun(Stage) -> remove_stage(Stage) end, Stages).
+
+%% The journal last: whatever is still there belongs to it.
+remove_stage(Stage) ->
+    Names = [N || N <- names(Stage), N =/= "journal"] ++ ["journal"],
+    lists:foreach(fun(Name) -> file:delete(filename:join(Stage, Name)) end, Names),
+    file:del_dir(Stage).

@@ -1,0 +1,521 @@
+//! What a restart of a node would load: the lists of modules in its boot files and application files, and what becomes of
+//! them when modules are written to its disk or deleted there.
+//!
+//! Takes the files that will be there and those that will be gone; gives the files with lists in them, before and after,
+//! and what a restart would lack all the same (E640). Reads only.
+//!
+//! In embedded mode a node loads at its start what its boot file lists (`primLoad`), and nothing later: a new module
+//! that is not listed does not exist after a restart, and a node whose boot file lists a module without a file does not
+//! start at all. There is more than one boot file beside each other (`start.boot`, `start_clean.boot`), and all that
+//! load from the folders in question are kept right.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use md5::Digest;
+
+use crate::diag::{Code, Diagnostic, Result};
+use crate::facts::app::app_specs::Spec;
+use crate::facts::app::app_text::{with_env, with_modules};
+use crate::facts::app::boot_file::{BootFile, expanded, plain};
+use crate::facts::node::folders::{folder_of, stage_in};
+use crate::facts::node::node_facts::NodeFacts;
+use crate::name::{App, Md5, Module};
+use crate::node::{Session, evaluate};
+use crate::term::Term;
+
+/// How many modules a diagnostic names.
+const NAMED: usize = 8;
+
+/// How long the question may take.
+const QUESTION: Duration = Duration::from_secs(60);
+
+/// The node's root, the variables of its boot file, the boot file that it was started with, boot files there and beside
+/// it, and application files in folders; of a link, the file that it leads to. What an interrupted run will still put in
+/// its place counts as being there.
+const FILES: &str = r#"
+    Values = fun(Flag) -> case init:get_argument(Flag) of {ok, All} -> All; error -> [] end end,
+    Names = fun(Dir) -> case file:list_dir(Dir) of {ok, L} -> lists:sort(L); _ -> [] end end,
+    Read = fun(File) ->
+        Dir = filename:dirname(File),
+        Staged = [S || ".updo-" ++ _ = N <- Names(Dir),
+                       filelib:is_regular(filename:join([Dir, N, "journal"])),
+                       S <- [filename:join([Dir, N, filename:basename(File)])], filelib:is_regular(S)],
+        file:read_file(lists:last([File | Staged]))
+    end,
+    Next = fun(_, F) -> case file:read_link(F) of {ok, To} -> filename:join(filename:dirname(F), To); _ -> F end end,
+    Real = fun(F) -> lists:foldl(Next, F, [1, 2, 3, 4]) end,
+    All = fun(Dir, End) -> [{F, B} || N <- Names(Dir), filename:extension(N) =:= End,
+                                      F <- [Real(filename:join(Dir, N))], {ok, B} <- [Read(F)]] end,
+    Root = code:root_dir(),
+    Bin = filename:join(Root, "bin"),
+    Started = [case filelib:is_regular(filename:absname(B) ++ ".boot") of
+                   true -> filename:absname(B) ++ ".boot";
+                   false -> filename:join(Bin, B) ++ ".boot"
+               end || [B | _] <- lists:sublist(Values(boot), 1)],
+    Homes = [filename:dirname(F) || F <- Started],
+    Beside = [filename:join(Up, N) || H <- Homes, filename:basename(filename:dirname(H)) =:= "releases",
+                                      Up <- [filename:dirname(H)], N <- Names(Up)],
+    Boots = lists:usort(lists:append([All(Dir, ".boot") || Dir <- lists:usort([Bin | Homes ++ Beside])])),
+    Scripts = [{S, B} || {F, _} <- Boots, S <- [filename:rootname(F) ++ ".script"], {ok, B} <- [Read(S)]],
+    Left = [filename:join(Dir, N) || Dir <- lists:usort(Homes), ".updo-" ++ Run = N <- Names(Dir), length(Run) =:= 4],
+    {Root, [{V, D} || [V, D | _] <- Values(boot_var)], [Real(F) || F <- Started], Boots, Scripts,
+     lists:append([All(Dir, ".app") || Dir <- Folders]), Left}.
+"#;
+
+/// A module's file, as it will be.
+#[derive(Clone, Debug)]
+pub struct ModuleFile {
+    /// The module.
+    pub module: Module,
+    /// Its file on the node.
+    pub file: String,
+    /// Its application, where that is known.
+    pub app: Option<App>,
+    /// What a restart needs to know of it.
+    pub listing: Listing,
+}
+
+/// Whether lists have to name a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listing {
+    /// It is new on the node, or comes back: a restart has to load it.
+    New,
+    /// It is there, and whether lists name it stays as it is.
+    Kept,
+    /// Its new application file lists it.
+    Specified,
+    /// Its file goes.
+    Gone,
+}
+
+impl Listing {
+    fn is_wanted(self) -> bool {
+        matches!(self, Self::New | Self::Specified)
+    }
+}
+
+/// What a restart is to find.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted<'a> {
+    /// The files of modules.
+    pub modules: Vec<ModuleFile>,
+    /// The environments of applications that change (`code … #{env => true}`).
+    pub env: Vec<(App, Term)>,
+    /// What files have been before a run that is undone.
+    pub recorded: &'a [Recorded],
+}
+
+/// A file as it was before a run has written it.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// The file on the node.
+    pub file: String,
+    /// Of what the run has made of it.
+    pub made: Md5,
+    /// What it was.
+    pub before: Vec<u8>,
+}
+
+/// A file with lists of modules in it.
+#[derive(Clone, Debug)]
+pub struct Rewrite {
+    /// The file on the node.
+    pub file: String,
+    /// What it holds.
+    pub was: Vec<u8>,
+    /// What it will hold.
+    pub will: Vec<u8>,
+    /// Of a boot file: itself, and the folders (as it writes them) in which beams are replaced.
+    boot: Option<(BootFile, BTreeSet<String>)>,
+}
+
+impl Rewrite {
+    /// What a boot file holds while the files of a run are put in their places: it loads what the run has written
+    /// beside them, so that a node that goes down then starts with all of it.
+    pub fn meanwhile(&self, run: &str) -> Option<Vec<u8>> {
+        let (boot, folders) = self.boot.as_ref()?;
+        let first = |folder: &str| folders.contains(folder).then(|| stage_in(folder, run));
+        Some(boot.looking_first(&first).bytes())
+    }
+
+    /// Whether it changes.
+    pub fn changes(&self) -> bool {
+        self.was != self.will
+    }
+
+    /// What it holds, and what it will hold.
+    pub fn digests(&self) -> (Md5, Md5) {
+        (digest(&self.was), digest(&self.will))
+    }
+}
+
+/// Of bytes.
+fn digest(bytes: &[u8]) -> Md5 {
+    Md5::from(<[u8; 16]>::from(md5::Md5::digest(bytes)))
+}
+
+/// What a restart would load.
+#[derive(Clone, Debug, Default)]
+pub struct Restart {
+    /// The files with lists: boot files and their texts, application files.
+    pub rewrites: Vec<Rewrite>,
+    /// Why it would lack modules.
+    pub refused: Option<Diagnostic>,
+    /// What an interrupted run has left beside boot files.
+    pub left: Vec<String>,
+    /// New modules that the boot file of the node does not list as it is.
+    pub unlisted: Vec<Module>,
+    /// The boot file that the node was started with, if it was said.
+    pub started: Option<String>,
+}
+
+/// What the node has said.
+struct Found {
+    variables: BTreeMap<String, String>,
+    started: Vec<String>,
+    boots: Vec<(String, Vec<u8>)>,
+    scripts: BTreeMap<String, Vec<u8>>,
+    specs: Vec<(String, Vec<u8>)>,
+    left: Vec<String>,
+}
+
+/// Looks at the files of a node that a restart reads.
+///
+/// # Errors
+/// E5xx when the node does not answer.
+pub fn restart(session: &Session, facts: &NodeFacts, wanted: &Wanted<'_>) -> Result<Restart> {
+    let modules = &wanted.modules;
+    if modules.is_empty() {
+        return Ok(Restart::default());
+    }
+    let mut folders: BTreeSet<&str> = modules.iter().filter_map(|m| folder_of(&m.file)).collect();
+    let homes = modules
+        .iter()
+        .filter_map(|m| facts.folder_of_app(m.app.as_ref()?));
+    folders.extend(homes);
+    folders.extend(
+        wanted
+            .env
+            .iter()
+            .filter_map(|(app, _)| facts.folder_of_app(app)),
+    );
+    let found = ask(session, &folders)?;
+    let mut lists = Lists {
+        facts,
+        modules,
+        env: &wanted.env,
+        found: &found,
+        rewrites: Vec::new(),
+        problems: Vec::new(),
+        unlisted: modules
+            .iter()
+            .filter(|m| m.listing == Listing::New)
+            .map(|m| &m.module)
+            .collect(),
+    };
+    for (file, bytes) in &found.boots {
+        lists.boot_file(file, bytes);
+    }
+    lists.specifications();
+    lists.restore(wanted.recorded);
+    let listed: BTreeSet<Module> = own_groups(&found).collect();
+    let new = modules.iter().filter(|m| m.listing == Listing::New);
+    let unlisted = new.filter(|m| !listed.contains(&m.module));
+    let unlisted = unlisted.map(|m| m.module.clone()).collect();
+    // A node that loads code on demand needs no list.
+    let lacking = facts.embedded && !lists.unlisted.is_empty();
+    let refused = (lacking || !lists.problems.is_empty()).then(|| lists.refusal(session));
+    Ok(Restart {
+        refused,
+        unlisted,
+        started: found.started.first().cloned(),
+        rewrites: lists.rewrites,
+        left: found.left,
+    })
+}
+
+/// The modules that the boot file of the node loads.
+fn own_groups(found: &Found) -> impl Iterator<Item = Module> {
+    let own = found
+        .boots
+        .iter()
+        .filter(|(file, _)| found.started.contains(file));
+    let read = own.filter_map(|(_, bytes)| BootFile::read(bytes).ok());
+    read.flat_map(|boot| boot.groups())
+        .flat_map(|group| group.modules)
+}
+
+fn ask(session: &Session, folders: &BTreeSet<&str>) -> Result<Found> {
+    let folders = Term::list(folders.iter().map(|folder| Term::string(folder)));
+    let answer = evaluate(session, FILES, &[("Folders", folders)], QUESTION)
+        .map_err(|error| error.diagnostic("reading boot files and application files"))?;
+    let files = |term: &Term| -> Vec<(String, Vec<u8>)> {
+        let pairs = term.as_list().unwrap_or_default().iter();
+        let pairs = pairs.filter_map(|pair| match pair.as_tuple()? {
+            [file, bytes] => Some((file.to_text()?, bytes.as_bytes()?.to_vec())),
+            _ => None,
+        });
+        pairs.collect()
+    };
+    let texts = |term: &Term| -> Vec<String> {
+        let all = term.as_list().unwrap_or_default().iter();
+        all.filter_map(Term::to_text).collect()
+    };
+    let Some([root, variables, started, boots, scripts, specs, left]) = answer.as_tuple() else {
+        return Err(Box::new(Diagnostic::new(
+            Code::E506,
+            "the question for boot files has an answer of another form",
+        )));
+    };
+    let pairs = variables.as_list().unwrap_or_default().iter();
+    let pairs = pairs.filter_map(|pair| match pair.as_tuple()? {
+        [name, value] => Some((name.to_text()?, value.to_text()?)),
+        _ => None,
+    });
+    let mut variables: BTreeMap<String, String> = pairs.collect();
+    variables.extend(root.to_text().map(|root| ("ROOT".to_owned(), root)));
+    Ok(Found {
+        variables,
+        started: texts(started),
+        boots: files(boots),
+        scripts: files(scripts).into_iter().collect(),
+        specs: files(specs),
+        left: texts(left),
+    })
+}
+
+struct Lists<'a> {
+    facts: &'a NodeFacts,
+    modules: &'a [ModuleFile],
+    env: &'a [(App, Term)],
+    found: &'a Found,
+    rewrites: Vec<Rewrite>,
+    problems: Vec<String>,
+    /// New modules that the boot file of the node does not list.
+    unlisted: BTreeSet<&'a Module>,
+}
+
+impl Lists<'_> {
+    fn boot_file(&mut self, file: &str, bytes: &[u8]) {
+        let is_own = self.found.started.iter().any(|own| own == file);
+        let boot = match BootFile::read(bytes) {
+            Ok(boot) => boot,
+            Err(why) => {
+                if is_own && self.modules.iter().any(|m| m.listing != Listing::Kept) {
+                    self.problems.push(format!("{file} cannot be read: {why}"));
+                }
+                return;
+            }
+        };
+        let folder = |written: &str| expanded(written, &self.found.variables);
+        let mut folders = BTreeSet::new();
+        let mut new = boot.clone();
+        for this in self.modules {
+            let Some(there) = folder_of(&this.file).map(plain) else {
+                continue;
+            };
+            let looks = |written: &&String| folder(written) == there;
+            let groups = boot.groups();
+            let groups: Vec<_> = groups
+                .iter()
+                .filter(|group| group.folders.iter().any(|f| looks(&f)))
+                .collect();
+            let is_here = |module: &Module| groups.iter().any(|g| g.modules.contains(module));
+            let written = groups
+                .iter()
+                .flat_map(|group| group.folders.iter().filter(looks));
+            folders.extend(written.cloned());
+            let app = self.app_in(this, &there);
+            if this.listing == Listing::Gone {
+                for group in &groups {
+                    new.load(group.at, &this.module, false);
+                }
+                if let (Some(app), true) = (&app, is_here(&this.module)) {
+                    new.specify(app, &this.module, false);
+                }
+                continue;
+            }
+            let mut listed = is_here(&this.module);
+            if !listed && this.listing.is_wanted() {
+                // Of several applications that look into the same folder (consolidated protocols), its own.
+                let home = app
+                    .as_ref()
+                    .and_then(|app| self.facts.folder_of_app(app))
+                    .map(plain);
+                let is_home = |f: &String| home.as_ref().is_some_and(|home| folder(f) == *home);
+                let own = groups
+                    .iter()
+                    .find(|group| group.folders.iter().any(is_home));
+                if let Some(group) = own.or(groups.last()) {
+                    new.load(group.at, &this.module, true);
+                    if let Some(app) = &app {
+                        new.specify(app, &this.module, true);
+                    }
+                    listed = true;
+                }
+            }
+            if is_own && listed {
+                self.unlisted.remove(&this.module);
+            }
+        }
+        if folders.is_empty() {
+            return;
+        }
+        for (app, env) in self.env {
+            new.configure(app, env);
+        }
+        let will = match new == boot {
+            true => bytes.to_vec(),
+            false => new.bytes(),
+        };
+        let script = file
+            .strip_suffix(".boot")
+            .map(|name| format!("{name}.script"));
+        let text = script
+            .as_ref()
+            .and_then(|script| self.found.scripts.get(script));
+        if let (Some(script), Some(text)) = (script, text)
+            && let Some(will) = new.script_text(&boot, text).filter(|_| new != boot)
+        {
+            self.rewrites.push(Rewrite {
+                file: script,
+                was: text.clone(),
+                will,
+                boot: None,
+            });
+        }
+        self.rewrites.push(Rewrite {
+            file: file.to_owned(),
+            was: bytes.to_vec(),
+            will,
+            boot: Some((new, folders)),
+        });
+    }
+
+    /// The application of a module in a folder: the one that is known, else the one whose file is there.
+    fn app_in(&self, this: &ModuleFile, folder: &str) -> Option<App> {
+        this.app.clone().or_else(|| {
+            let mut files = self.found.specs.iter().map(|(file, _)| file);
+            let file = files.find(|file| folder_of(file).map(plain).as_deref() == Some(folder))?;
+            let name = file.rsplit_once('/')?.1.strip_suffix(".app")?;
+            Some(App::new(name))
+        })
+    }
+
+    fn specifications(&mut self) {
+        for (file, text) in &self.found.specs {
+            let Ok(spec) = Spec::read(text) else {
+                continue;
+            };
+            match self.specification(file, text, &spec) {
+                Ok(will) if will != *text => self.rewrites.push(Rewrite {
+                    file: file.clone(),
+                    was: text.clone(),
+                    will,
+                    boot: None,
+                }),
+                Ok(_) => {}
+                Err(why) => self.problems.push(format!("{file}: {why}")),
+            }
+        }
+    }
+
+    /// An application file as it has to be.
+    fn specification(
+        &self,
+        file: &str,
+        text: &[u8],
+        spec: &Spec,
+    ) -> std::result::Result<Vec<u8>, String> {
+        let (Some((folder, base)), Some(app)) = (file.rsplit_once('/'), &spec.app) else {
+            return Ok(text.to_vec());
+        };
+        let (folder, home) = (plain(folder), self.facts.folder_of_app(app).map(plain));
+        let is_its =
+            base == format!("{app}.app") && home.as_ref().is_none_or(|home| *home == folder);
+        if !is_its {
+            return Ok(text.to_vec());
+        }
+        let (mut add, mut remove) = (Vec::new(), Vec::new());
+        for this in self.modules.iter().filter(|m| m.listing != Listing::Kept) {
+            let there = folder_of(&this.file).map(plain).unwrap_or_default();
+            if self.app_in(this, &there).as_ref() != Some(app) {
+                continue;
+            }
+            match (this.listing.is_wanted(), spec.lists(&this.module)) {
+                (true, false) => add.push(&this.module),
+                (false, true) => remove.push(&this.module),
+                _ => {}
+            }
+        }
+        // Without the key nothing is listed, and nothing has to be.
+        let mut will = match spec.modules {
+            Some(_) => with_modules(text, &add, &remove)?,
+            None => text.to_vec(),
+        };
+        for (configured, env) in self.env {
+            if configured == app && spec.env != Spec::env_of(env) {
+                will = with_env(&will, env)?;
+            }
+        }
+        Ok(will)
+    }
+
+    /// The bytes of before, where a file holds what was made of them.
+    fn restore(&mut self, recorded: &[Recorded]) {
+        for Recorded { file, made, before } in recorded {
+            if let Some(known) = self.rewrites.iter_mut().find(|known| known.file == *file) {
+                if digest(&known.was) == *made {
+                    known.will.clone_from(before);
+                }
+                continue;
+            }
+            let scripts = self.found.scripts.iter();
+            let specs = self.found.specs.iter().map(|(file, text)| (file, text));
+            let there = specs.chain(scripts).find(|(name, _)| *name == file);
+            if let Some((_, text)) = there.filter(|(_, text)| digest(text) == *made) {
+                self.rewrites.push(Rewrite {
+                    file: file.clone(),
+                    was: text.clone(),
+                    will: before.clone(),
+                    boot: None,
+                });
+            }
+        }
+    }
+
+    /// E640.
+    fn refusal(&self, session: &Session) -> Diagnostic {
+        let title = format!(
+            "after a restart {} would lack modules of this upgrade",
+            session.node()
+        );
+        let mut diagnostic = Diagnostic::new(Code::E640, title);
+        diagnostic.notes.clone_from(&self.problems);
+        if self.facts.embedded && self.problems.is_empty() {
+            for module in self.unlisted.iter().take(NAMED) {
+                let file = self.modules.iter().find(|m| m.module == **module);
+                let folder = file.and_then(|m| folder_of(&m.file)).unwrap_or_default();
+                diagnostic = diagnostic.note(format!(
+                    "`{module}`: no boot file of the node loads from {folder}"
+                ));
+            }
+            let more = self.unlisted.len().saturating_sub(NAMED);
+            if more > 0 {
+                diagnostic = diagnostic.note(format!("and {more} more"));
+            }
+            let boot = self
+                .found
+                .started
+                .first()
+                .map_or("the default boot file", String::as_str);
+            diagnostic = diagnostic.note(format!(
+                "in embedded mode a node loads at its start what its boot file lists, and nothing later: {boot}"
+            ));
+        }
+        diagnostic.note("nothing was changed").help(
+            "build a release that has them and restart the node with it; without `persist` what runs is upgraded and nothing else",
+        )
+    }
+}
