@@ -314,14 +314,18 @@ fn unloaded(
         };
         let app = owners.get(spot.folder.as_str()).copied();
         // Of an application that does not run it may be on purpose that nothing is loaded.
-        let listed = facts.app_of(module).is_some_and(|app| facts.is_in_use(app));
+        let known = facts.app_of(module);
+        let listed = known.is_some_and(|app| facts.is_in_use(app));
         let is_touched = touched.contains(spot.folder.as_str());
-        let newly_listed = app
-            .and_then(|app| specs.get(app))
-            .is_some_and(|spec| spec.lists(module));
+        let newly_listed = known.is_none()
+            && app
+                .and_then(|app| specs.get(app))
+                .is_some_and(|spec| spec.lists(module));
         let takes_part = match (facts.embedded, app) {
             (true, _) => listed || newly_listed || is_touched,
-            (false, Some(_)) => !listed && (newly_listed || is_touched),
+            // What the running specification lists, of an application that is only loaded as well (ExUnit in a shell of
+            // mix), is loaded when it is called.
+            (false, Some(_)) => known.is_none() && (newly_listed || is_touched),
             (false, None) => false,
         };
         if takes_part {

@@ -1,0 +1,42 @@
+//! The book (`docs/`, made by mdBook): its pages are executed as a reader would execute them.
+//!
+//! Each page has a folder of its own, a home and an epmd. A block that begins with a comment which is a path is written
+//! to that file; a `console` block is typed into a terminal, line by line, and what the screen shows is compared with
+//! the page. Times, pids, names of runs and the like may differ (`normal.rs`). `UPDO_BLESS=1` writes into the pages
+//! what differs. How a page is read: `page.rs`; how it is executed: `play.rs`.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod normal;
+mod page;
+mod play;
+mod structure;
+
+use std::path::{Path, PathBuf};
+
+/// The folder of the book.
+fn docs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")
+}
+
+/// One test for each page, so that they run side by side and can be run alone.
+macro_rules! pages {
+    ($($name:ident => $page:literal,)*) => {
+        /// The pages that are executed.
+        const PAGES: &[&str] = &[$($page),*];
+        $(
+            #[test]
+            fn $name() {
+                play::page($page);
+            }
+        )*
+    };
+}
+
+pages! {
+    a_first_upgrade_in_plain_erl => "start/erl.md",
+    a_first_upgrade_with_rebar3 => "start/rebar3.md",
+    a_first_upgrade_of_a_mix_release => "start/release.md",
+    a_first_upgrade_with_iex_and_mix => "start/iex.md",
+}
