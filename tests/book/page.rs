@@ -54,7 +54,7 @@ impl Block {
         let path = comment
             .iter()
             .find_map(|mark| first.strip_prefix(mark)?.strip_prefix(' '))?;
-        let is_path = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
+        let is_path = |c: char| c.is_ascii_alphanumeric() || "._-/@".contains(c);
         (path.contains('.') && path.chars().all(is_path)).then_some(path)
     }
 

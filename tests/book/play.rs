@@ -25,6 +25,12 @@ const QUESTION: &str = "Type yes: ";
 /// Commands that go on until they are interrupted; what they print is shown by blocks that begin with output.
 const LASTING: &[&str] = &["updo watch "];
 
+/// Commands that read input until they are ended.
+const SHELLS: &[&str] = &["erl ", "iex ", "rebar3 shell"];
+
+/// A login shell goes on while what it has started detaches itself; when it ends first, that gets a SIGHUP.
+const LEADER: &str = r#"sh -c "$0"; code=$?; sleep 0.5; exit $code"#;
+
 /// Ends all processes that have a mark in their environment once its standard input is closed: nodes that a page has
 /// started detached, and the epmd that they have started. Twice, for one that was just being made.
 const WATCHDOG: &str = r#"cat >/dev/null; for round in 1 2; do for p in /proc/[0-9]*; do
@@ -146,13 +152,18 @@ impl Player {
         }
         let mut typed: VecDeque<Typed> = block.typed().into();
         while let Some(one) = typed.pop_front() {
-            let inside = typed.iter().take_while(|next| next.prompt != "$").count();
+            let is_shell = one.prompt != "$"
+                || (SHELLS.iter().any(|shell| one.text.starts_with(shell))
+                    && !one.text.ends_with("-detached"));
+            let inside = typed
+                .iter()
+                .take_while(|next| is_shell && next.prompt != "$")
+                .count();
             let inputs: Vec<Typed> = typed.drain(..inside).collect();
             match one.prompt.as_str() {
                 "" => self.more(one.output, lines),
                 "$" if inputs.is_empty() => self.command(&one, lines),
                 "$" => {
-                    self.other = None;
                     let terminal = self.terminal(&one.text);
                     self.other = Some((terminal, 0));
                     self.inside(Some(&one), &inputs, lines);
@@ -169,8 +180,15 @@ impl Player {
         let mut shell = Command::new("sh");
         let path = std::env::var("PATH").unwrap_or_default();
         let programs = self.folder.path().join("bin");
+        let detaches = ["-detached", " daemon", " &"]
+            .iter()
+            .any(|word| command.contains(word));
+        if detaches {
+            shell.args(["-c", LEADER, command]);
+        } else {
+            shell.args(["-c", command]);
+        }
         shell
-            .args(["-c", command])
             .env_clear()
             .env("PATH", format!("{}:{path}", programs.display()))
             .env("HOME", self.home())
