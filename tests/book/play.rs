@@ -77,6 +77,12 @@ pub fn page(name: &str) {
             player.block(&block, &lines);
         }
     }
+    assert_eq!(
+        player.code,
+        0,
+        "{name}: the last command has failed, and the page does not show it (`$ echo $?`):\n{}",
+        player.differences.join("\n")
+    );
     let bless = std::env::var_os("UPDO_BLESS").is_some();
     if bless && !player.renewed.is_empty() {
         let mut lines = lines;

@@ -213,6 +213,8 @@ impl Terminal {
             }
             // What it has started in the background may keep the terminal.
             if changed.elapsed() > Duration::from_millis(100) && self.is_over() {
+                // It may have written something since.
+                self.look();
                 break;
             }
             let asks = changed.elapsed() > Duration::from_secs(3) && waits(self.text().trim_end());
