@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes sure that Erlang/OTP and Elixir are there for tests, demo and benchmarks.
+# Makes sure that Erlang/OTP, Elixir and rebar3 are there for tests, demo and benchmarks.
 #
 #   scripts/setup.sh [PROGRAM…]    programs that are needed besides, each in the package of its name
 #
@@ -7,7 +7,7 @@
 # touches anything else. Ends with 0 when all is there, with 1 and the command to paste when it cannot help.
 set -eu
 
-PACKAGES="erlang-base erlang-dev erlang-tools erlang-src erlang-eunit erlang-crypto erlang-ssl erlang-public-key erlang-xmerl elixir"
+PACKAGES="erlang-base erlang-dev erlang-tools erlang-src erlang-eunit erlang-crypto erlang-ssl erlang-public-key erlang-xmerl elixir rebar3"
 MORE=$*
 # What of OTP is needed; in Debian all but the sources, the crypto family, tools and eunit come with erlang-base.
 APPLICATIONS="kernel stdlib compiler sasl crypto public_key ssl tools eunit xmerl erl_interface"
@@ -27,7 +27,7 @@ exists() { [ -e "$1" ]; }
 
 # Prints what is missing, one word each.
 missing() {
-    for program in erl erlc epmd elixir; do
+    for program in erl erlc epmd elixir rebar3; do
         # epmd lies beside erlexec when it is not on the path.
         command -v "$program" >/dev/null 2>&1 ||
             { [ "$program" = epmd ] && root=$(otp_root) && exists "$root"/erts-*/bin/epmd; } || echo "$program"
@@ -52,7 +52,7 @@ PACKAGES="$PACKAGES${MORE:+ $MORE}"
 echo "setup: missing: $list" >&2
 command="apt-get update && apt-get install -y --no-install-recommends $PACKAGES"
 if ! command -v apt-get >/dev/null 2>&1; then
-    echo "setup: no apt-get here. Install Erlang/OTP 25 or later with its sources, and Elixir, then try again." >&2
+    echo "setup: no apt-get here. Install Erlang/OTP 25 or later with its sources, Elixir and rebar3, then try again." >&2
     exit 1
 fi
 as_root=

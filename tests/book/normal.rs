@@ -12,7 +12,7 @@ const FILTERS: &[(&str, &str)] = &[
     (r"c:pid\(\d+,\d+,\d+\)", "c:pid(PID)"),
     (r"#Ref<[\d.]+>", "#Ref"),
     (r"\b\d+(\.\d+)?(ms|µs|us|s|m\d\ds)\b", "TIME"),
-    (r"\brun [0-9a-f]{4}\b", "run RUN"),
+    (r"\b(run|rollout) [0-9a-f]{4}\b", "$1 RUN"),
     (r"(?m)^[0-9a-f]{4}\b(?=  )", "RUN"),
     (
         r"updo (attach|rollback|report|replay) [0-9a-f]{4}\b",
@@ -28,6 +28,8 @@ const FILTERS: &[(&str, &str)] = &[
     (r"erts-\d+(\.\d+)+", "ERTS"),
     (r"\d+ modules(?= compared)", "N modules"),
     (r"of \d+ modules", "of N modules"),
+    (r"\d+ modules loaded", "N modules loaded"),
+    (r"kept \d+ of \d+ beams", "kept N of N beams"),
     (r"\d+ modules, \d+ processes", "N modules, N processes"),
     (r"\d+ applications", "N applications"),
     (r"updo-\d+-[0-9a-z]+@[^\s,)]+", "updo@host"),
@@ -35,7 +37,10 @@ const FILTERS: &[(&str, &str)] = &[
     (r"\b127\.0\.0\.1:\d+", "ADDRESS"),
     (r"\bport \d+", "port PORT"),
     (r"-?\d+(\.\d+)? (bytes|kB|KiB|MiB|MB)", "SIZE"),
-    (r" +", " "),
+    // Where a line breaks depends on how long the numbers in it are. Paragraphs stay.
+    (r"[ \t]*\n[ \t]*\n\s*", "\u{1}"),
+    (r"\s+", " "),
+    ("\u{1}", "\n\n"),
 ];
 
 /// A text without what differs from run to run.
@@ -56,16 +61,24 @@ pub fn normal(text: &str) -> String {
 
 /// Whether a screen is what the page shows; a line `…` of the page is any number of lines.
 pub fn same(page: &[String], screen: &[String]) -> bool {
-    let Some((first, rest)) = page.split_first() else {
-        return screen.is_empty();
+    let parts: Vec<String> = page
+        .split(|line| line.trim() == "…")
+        .map(|lines| normal(&lines.join("\n")).trim().to_owned())
+        .collect();
+    let shown = normal(&screen.join("\n")).trim().to_owned();
+    let [first, middle @ .., last] = parts.as_slice() else {
+        return parts.iter().all(|whole| *whole == shown);
     };
-    if first.trim() == "…" {
-        return (0..=screen.len()).any(|skipped| same(rest, &screen[skipped..]));
-    }
-    let Some((shown, more)) = screen.split_first() else {
+    let Some(mut rest) = shown.strip_prefix(first.as_str()) else {
         return false;
     };
-    normal(first) == normal(shown) && same(rest, more)
+    for part in middle {
+        let Some(at) = rest.find(part.as_str()) else {
+            return false;
+        };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last.as_str())
 }
 
 #[test]
@@ -74,6 +87,13 @@ fn a_page_may_leave_lines_out_and_times_may_differ() {
     let screen = lines("one\n  load ✓ 4ms     x\nthree <0.12.0>\nfour");
     assert!(same(&lines("one\n…\nfour"), &screen));
     assert!(same(&lines("one\n  load ✓ 11.5s x\n…"), &screen));
+    assert!(same(
+        &lines("one\n  load\n  ✓ 11.5s x\nthree <0.1.0>\nfour"),
+        &screen
+    ));
+    assert!(same(&lines("…"), &screen) && same(&[], &[]));
+    assert!(!same(&lines("one\n\n  load ✓ 11.5s x\n…"), &screen));
+    assert!(!same(&lines("one\n…\nfour\nfive"), &screen));
     assert!(!same(&lines("one\n…\nthree <0.1.0>"), &screen));
     assert!(!same(&lines("one\n  load ✗ 4ms     x\n…"), &screen));
 }
