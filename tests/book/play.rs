@@ -52,6 +52,8 @@ struct Player {
     other: Option<(Terminal, usize)>,
     /// What a screen showed instead of what the page shows.
     renewed: Vec<(Range<usize>, Vec<String>)>,
+    /// What it showed where only names and times differ: written together with the former, so that a page has one run.
+    fresh: Vec<(Range<usize>, Vec<String>)>,
     differences: Vec<String>,
 }
 
@@ -86,7 +88,10 @@ pub fn page(name: &str) {
     let bless = std::env::var_os("UPDO_BLESS").is_some();
     if bless && !player.renewed.is_empty() {
         let mut lines = lines;
-        for (range, new) in player.renewed.drain(..).rev() {
+        let mut all = std::mem::take(&mut player.renewed);
+        all.append(&mut player.fresh);
+        all.sort_by_key(|(range, _)| (range.start, range.end));
+        for (range, new) in all.into_iter().rev() {
             lines.splice(range, new);
         }
         fs::write(&file, lines.join("\n") + "\n").expect("the page can be written");
@@ -121,6 +126,7 @@ impl Player {
             code: 0,
             other: None,
             renewed: Vec::new(),
+            fresh: Vec::new(),
             differences: Vec::new(),
             folder,
         };
@@ -362,6 +368,9 @@ impl Player {
             .unwrap_or(0)
             .min(end);
         if same(&page[begin..end], &shown) {
+            if page.iter().all(|line| line.trim() != "…") {
+                self.fresh.push((range, shown));
+            }
             return;
         }
         let all = |lines: &[String]| normal(&lines.join("\n"));
