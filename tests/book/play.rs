@@ -299,6 +299,8 @@ impl Player {
         };
         terminal.await_screen("prompt", |screen| waits(screen, seen));
         if let Some(started) = started {
+            // rebar3 begins with a shell that it replaces by another one: what is typed into the first is lost.
+            terminal.settle(Duration::from_millis(300));
             let mut shown = self.screen(&terminal);
             shown.pop();
             seen = shown.len();
@@ -310,6 +312,9 @@ impl Player {
             let line = format!("{prompt} {}", input.text);
             self.compare(at..at + 1, lines, vec![line]);
             terminal.keys(&input.text);
+            if !terminal.shows_soon(&input.text) {
+                terminal.keys(&input.text);
+            }
             terminal.keys(ENTER);
             let ends = ["q().", "halt().", "System.halt"];
             if ends.iter().any(|end| input.text.starts_with(end)) {

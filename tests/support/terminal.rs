@@ -138,6 +138,32 @@ impl Terminal {
         }
     }
 
+    /// Waits until nothing has been written for some time.
+    pub fn settle(&mut self, quiet: Duration) {
+        let mut changed = Instant::now();
+        while changed.elapsed() < quiet {
+            let before = self.raw.len();
+            self.look();
+            if self.raw.len() != before {
+                changed = Instant::now();
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Whether a text that was typed is on the screen within a while.
+    pub fn shows_soon(&mut self, text: &str) -> bool {
+        let until = Instant::now() + PATIENCE / 6;
+        while Instant::now() < until {
+            self.look();
+            if self.text().trim_end().ends_with(text) {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        false
+    }
+
     /// The screen as text.
     pub fn text(&self) -> String {
         self.screen.screen().contents()
