@@ -1,6 +1,6 @@
 //! The book (`docs/`, made by mdBook): its pages are executed as a reader would execute them.
 //!
-//! Each page has a folder of its own, a home and an epmd. A block that begins with a comment which is a path is written
+//! Each page has a home and an epmd of its own. A block that begins with a comment which is a path is written
 //! to that file; a `console` block is typed into a terminal, line by line, and what the screen shows is compared with
 //! the page. Times, pids, names of runs and the like may differ (`normal.rs`). `UPDO_BLESS=1` writes into the pages
 //! what differs. How a page is read: `page.rs`; how it is executed: `play.rs`.

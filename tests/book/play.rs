@@ -14,7 +14,7 @@ use crate::normal::{normal, same};
 use crate::page::{Block, Typed, blocks, is_prompt};
 use crate::support::desk::{UPDO, copy_agents, shared_agents};
 use crate::support::terminal::{ENTER, Terminal};
-use crate::support::{COOKIE, PATIENCE, free_port, write_cookie};
+use crate::support::{COOKIE, Epmd, PATIENCE, write_cookie};
 
 /// Lines and columns: no page of a pager, and lines as wide as those of the documents.
 const SIZE: (u16, u16) = (400, 100);
@@ -32,7 +32,7 @@ const SHELLS: &[&str] = &["erl ", "iex ", "rebar3 shell"];
 const LEADER: &str = r#"sh -c "$0"; code=$?; sleep 0.5; exit $code"#;
 
 /// Ends all processes that have a mark in their environment once its standard input is closed: nodes that a page has
-/// started detached, and the epmd that they have started. Twice, for one that was just being made.
+/// started detached. Twice, for one that was just being made.
 const WATCHDOG: &str = r#"cat >/dev/null; for round in 1 2; do for p in /proc/[0-9]*; do
 if grep -qszx "UPDO_BOOK=$0" "$p/environ"; then kill -9 "${p#/proc/}" 2>/dev/null; fi; done; done"#;
 
@@ -42,7 +42,7 @@ struct Player {
     folder: TempDir,
     mark: String,
     watchdog: Child,
-    epmd: u16,
+    epmd: Epmd,
     /// Below the home, as `cd` has changed it.
     place: PathBuf,
     variables: Vec<(String, String)>,
@@ -120,7 +120,7 @@ impl Player {
             page: page.to_owned(),
             mark,
             watchdog,
-            epmd: free_port(),
+            epmd: Epmd::start(),
             place: PathBuf::new(),
             variables: Vec::new(),
             code: 0,
@@ -207,7 +207,7 @@ impl Player {
             .env("USER", "anna")
             .env("LC_ALL", "C.UTF-8")
             .env("UPDO_BOOK", &self.mark)
-            .env("ERL_EPMD_PORT", self.epmd.to_string())
+            .env("ERL_EPMD_PORT", self.epmd.port.to_string())
             .env("ERL_EPMD_ADDRESS", "127.0.0.1")
             // Schedulers with nothing to do take the processors from the other tests.
             .env(
