@@ -126,3 +126,26 @@ fn an_unreadable_specification_is_reported() {
     let reported = one(&world.look(), Code::W332);
     assert!(reported.contains("fx.app cannot be read"), "{reported}");
 }
+
+/// ExUnit in a shell of mix: loaded, not started, and few of its modules are in use.
+#[test]
+fn modules_that_a_loaded_application_lists_already_are_not_new() {
+    let world = World::new();
+    let ebin = world.path("fx/ebin");
+    world.have(&["fx_plain", "fx_lib", "fx_gone"]);
+    let modules = ["fx_plain", "fx_lib", "fx_gone"];
+    spec(&ebin, "fx", "1", &modules, "");
+    world
+        .node
+        .eval("ok = application:load(fx), {module, _} = code:load_file(fx_plain)");
+    world.replace(&["fx_plain", "fx_new"]);
+    spec(
+        &ebin,
+        "fx",
+        "2",
+        &["fx_plain", "fx_lib", "fx_gone", "fx_new"],
+        "",
+    );
+    // The node loads the others when they are called; only fx_new is in no specification that it knows.
+    assert_eq!(names(&world.look()), ["fx_new", "fx_plain"]);
+}
