@@ -323,9 +323,11 @@ fn unloaded(
                 .is_some_and(|spec| spec.lists(module));
         let takes_part = match (facts.embedded, app) {
             (true, _) => listed || newly_listed || is_touched,
-            // What the running specification lists, of an application that is only loaded as well (ExUnit in a shell of
-            // mix), is loaded when it is called.
-            (false, Some(_)) => known.is_none() && (newly_listed || is_touched),
+            // Nor are modules of an application that is not in use, such as ExUnit in a shell of mix: the node loads them
+            // when they are called.
+            (false, Some(app)) => {
+                known.is_none() && facts.is_in_use(app) && (newly_listed || is_touched)
+            }
             (false, None) => false,
         };
         if takes_part {
