@@ -4,7 +4,7 @@ CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo matrix bench start node nodes translation pause rehearse run look sweep fuzz grammar fmt lint deny doc
+.PHONY: help setup build test demo matrix bench start node nodes translation pause rehearse run look sweep fuzz grammar fmt lint deny doc book
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ lint: ## formatting and clippy, warnings are errors
 
 deny: ## licences, advisories, duplicates and sources of the dependencies (needs cargo-deny)
 	$(CARGO) deny --locked check --deny unnecessary-skip --deny unmatched-skip
+
+book: ## the book of docs/ as HTML in target/book (needs mdbook: cargo install mdbook)
+	mdbook build docs
 
 doc: ## the library's documentation, warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps

@@ -44,6 +44,8 @@ fn every_plan_in_the_documents_is_read() {
     for file in markdown(&root())
         .into_iter()
         .chain(markdown(&root().join("docs")))
+        .chain(markdown(&root().join("docs/start")))
+        .chain(markdown(&root().join("docs/guides")))
     {
         let text = std::fs::read_to_string(&file).expect("readable");
         for (line, block) in blocks(&text) {

@@ -182,11 +182,11 @@ fn go(context: &Context<'_>, args: &RollbackArgs, all: &[Undo]) -> Exit {
         style::count(suspended, "process", "processes")
     );
     if args.yes {
-        ui.status(&format!("\n{numbers} (--yes)"));
+        ui.status(&format!("\n{numbers} (--yes)\n"));
     } else {
         let question = "Load the old code and convert the states with {down, Vsn}?";
         match ui.confirm(&format!("\n{numbers} {question}")) {
-            Some(true) => {}
+            Some(true) => ui.status(""),
             Some(false) => {
                 ui.status("not rolled back: only the word yes does it; nothing was changed");
                 return Exit::Aborted;

@@ -15,7 +15,7 @@ use super::rollout_screen::Walking;
 use super::same::{self, PlannedNode};
 use super::screen::{Ending, Screen, ScreenHeader};
 use super::signals::Signals;
-use crate::diag::{Code, Diagnostic, SourceMap};
+use crate::diag::{Code, Diagnostic, Severity, SourceMap};
 use crate::engine::Engine;
 use crate::engine::rollout::{PreparedNode, RolloutEvent, Watcher, run_rollout};
 use crate::engine::saved_script::Saved;
@@ -452,6 +452,7 @@ fn show(
 ) -> bool {
     let ui = &context.ui;
     let planned: Vec<PlannedNode<'_>> = prepared_nodes.iter().map(PlannedNode::of).collect();
+    let mut goes_on = false;
     for block in same::blocks(&planned) {
         let PlannedNode {
             connection,
@@ -466,6 +467,7 @@ fn show(
             let is_measured =
                 !args.dry_run && !engine.plan.rehearse.never && !engine.settings.no_rehearsal;
             shown.pause = shown.pause.filter(|_| !is_measured);
+            goes_on |= is_measured && upgrade.changes.modules.values().any(|m| m.processes > 0);
             let detail = match args.full {
                 true => preview::Detail::Full,
                 false => preview::Detail::Usual,
@@ -474,7 +476,13 @@ fn show(
             ui.error_text(text.trim_end());
         }
     }
-    ui.diagnostics(&same::diagnostics(&planned), &engine.plan.sources);
+    let found = same::diagnostics(&planned);
+    ui.diagnostics(&found, &engine.plan.sources);
+    // What the rehearsal says is not part of the preview; the last diagnostic ends in an empty line.
+    let is_shown = |one: &Diagnostic| one.severity() != Severity::Advice || ui.verbose > 0;
+    if goes_on && !found.iter().any(is_shown) {
+        ui.status("");
+    }
     prepared_nodes
         .iter()
         .any(|prepared| prepared.upgrade.is_refused())
@@ -516,7 +524,10 @@ fn ask(context: &Context<'_>, args: &RunArgs, prepared_nodes: &[PreparedNode<'_>
         return None;
     }
     match ui.confirm(&format!("\n{numbers} Run it?")) {
-        Some(true) => None,
+        Some(true) => {
+            ui.status("");
+            None
+        }
         Some(false) => {
             ui.status("not run: only the word yes runs it; nothing was changed");
             Some(Exit::Aborted)

@@ -126,3 +126,19 @@ fn an_unreadable_specification_is_reported() {
     let reported = one(&world.look(), Code::W332);
     assert!(reported.contains("fx.app cannot be read"), "{reported}");
 }
+
+/// ExUnit in a shell of mix: loaded, not started, and no module of it is in use.
+#[test]
+fn an_application_that_is_not_in_use_has_no_new_modules() {
+    let world = World::new();
+    let ebin = world.path("fx/ebin");
+    world.have(&["fx_plain", "fx_lib"]);
+    spec(&ebin, "fx", "1", &["fx_plain", "fx_lib"], "");
+    world.node.eval("ok = application:load(fx)");
+    world.replace(&["fx_plain", "fx_new"]);
+    spec(&ebin, "fx", "2", &["fx_plain", "fx_lib", "fx_new"], "");
+    assert!(names(&world.look()).is_empty());
+    // In use, it has one: the node loads the others when they are called.
+    world.node.eval("{module, _} = code:load_file(fx_plain)");
+    assert_eq!(names(&world.look()), ["fx_new"]);
+}

@@ -142,12 +142,12 @@ impl Drop for Desk {
 }
 
 /// Compiled agents of all tests.
-fn shared_agents() -> PathBuf {
+pub fn shared_agents() -> PathBuf {
     super::kept().join("agents")
 }
 
 /// Copies what is there and not yet here, each file at once.
-fn copy_agents(from: &Path, to: &Path) {
+pub fn copy_agents(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).into_iter().flatten().flatten() {
         let (source, target) = (entry.path(), to.join(entry.file_name()));
         let finished = source.extension().is_some_and(|end| end == "beam");

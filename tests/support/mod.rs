@@ -118,15 +118,17 @@ impl Drop for Guarded {
     }
 }
 
-/// An epmd of our own.
-struct Epmd {
-    port: u16,
+/// An epmd of our own, which ends when this is dropped.
+pub struct Epmd {
+    /// Where it listens.
+    pub port: u16,
     _process: Guarded,
     _dir: TempDir,
 }
 
 impl Epmd {
-    fn start() -> Self {
+    /// Starts one on a port that is free.
+    pub fn start() -> Self {
         for _ in 0..5 {
             let port = free_port();
             let dir = tempfile::tempdir().expect("a temporary folder");

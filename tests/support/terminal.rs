@@ -50,14 +50,19 @@ impl Terminal {
     }
 
     /// Any command, in a terminal that calls itself so.
-    pub fn watch(mut command: Command, term: &str) -> Self {
+    pub fn watch(command: Command, term: &str) -> Self {
+        Self::sized(command, term, SIZE)
+    }
+
+    /// The same, with so many lines and columns.
+    pub fn sized(mut command: Command, term: &str, size: (u16, u16)) -> Self {
         command.env("TERM", term).env_remove("COLUMNS");
         let mut session = Session::spawn(command).expect("a pseudo-terminal");
         let process = session.get_process_mut();
-        process.set_window_size(SIZE.1, SIZE.0).expect("its size");
+        process.set_window_size(size.1, size.0).expect("its size");
         Self {
             session,
-            screen: vt100::Parser::new(SIZE.0, SIZE.1, 0),
+            screen: vt100::Parser::new(size.0, size.1, 0),
             prompt: String::new(),
             raw: Vec::new(),
         }
@@ -115,6 +120,50 @@ impl Terminal {
         }
     }
 
+    /// What is typed is shown, as on every terminal where no test listens.
+    pub fn echo(&mut self) {
+        let process = self.session.get_process_mut();
+        process
+            .set_echo(true, Some(std::time::Duration::from_secs(1)))
+            .expect("it can echo");
+    }
+
+    /// Takes what has been written up to now.
+    pub fn look(&mut self) {
+        loop {
+            let before = self.raw.len();
+            if !self.read() || self.raw.len() == before {
+                return;
+            }
+        }
+    }
+
+    /// Waits until nothing has been written for some time.
+    pub fn settle(&mut self, quiet: Duration) {
+        let mut changed = Instant::now();
+        while changed.elapsed() < quiet {
+            let before = self.raw.len();
+            self.look();
+            if self.raw.len() != before {
+                changed = Instant::now();
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Whether a text that was typed is on the screen within a while.
+    pub fn shows_soon(&mut self, text: &str) -> bool {
+        let until = Instant::now() + PATIENCE / 6;
+        while Instant::now() < until {
+            self.look();
+            if self.text().trim_end().ends_with(text) {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        false
+    }
+
     /// The screen as text.
     pub fn text(&self) -> String {
         self.screen.screen().contents()
@@ -160,12 +209,46 @@ impl Terminal {
         screen.cell(row, 0).expect("a cell").fgcolor()
     }
 
+    /// Whether the program itself has ended: it waits for nothing but that somebody asks for its status.
+    fn is_over(&self) -> bool {
+        let pid = self.session.get_process().pid();
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ")
+            .is_none_or(|(_, rest)| rest.starts_with('Z'))
+    }
+
     /// Waits for the end; the exit status as text.
     #[track_caller]
     pub fn end(&mut self) -> String {
+        self.end_unless(|_| false)
+    }
+
+    /// The same, but fails once the screen shows that it waits for an answer.
+    #[track_caller]
+    pub fn end_unless(&mut self, waits: impl Fn(&str) -> bool) -> String {
         let until = Instant::now() + PATIENCE;
-        while self.read() {
-            assert!(Instant::now() < until, "does not end:\n{}", self.text());
+        let mut changed = Instant::now();
+        loop {
+            let before = self.raw.len();
+            if !self.read() {
+                break;
+            }
+            if self.raw.len() != before {
+                changed = Instant::now();
+                continue;
+            }
+            // What it has started in the background may keep the terminal.
+            if changed.elapsed() > Duration::from_millis(100) && self.is_over() {
+                // It may have written something since.
+                self.look();
+                break;
+            }
+            let asks = changed.elapsed() > Duration::from_secs(3) && waits(self.text().trim_end());
+            assert!(
+                !asks && Instant::now() < until,
+                "does not end:\n{}",
+                self.text()
+            );
         }
         let status = self.session.get_process().wait().expect("it has ended");
         format!("{status:?}")

@@ -314,14 +314,20 @@ fn unloaded(
         };
         let app = owners.get(spot.folder.as_str()).copied();
         // Of an application that does not run it may be on purpose that nothing is loaded.
-        let listed = facts.app_of(module).is_some_and(|app| facts.is_in_use(app));
+        let known = facts.app_of(module);
+        let listed = known.is_some_and(|app| facts.is_in_use(app));
         let is_touched = touched.contains(spot.folder.as_str());
-        let newly_listed = app
-            .and_then(|app| specs.get(app))
-            .is_some_and(|spec| spec.lists(module));
+        let newly_listed = known.is_none()
+            && app
+                .and_then(|app| specs.get(app))
+                .is_some_and(|spec| spec.lists(module));
         let takes_part = match (facts.embedded, app) {
             (true, _) => listed || newly_listed || is_touched,
-            (false, Some(_)) => !listed && (newly_listed || is_touched),
+            // Nor are modules of an application that is not in use, such as ExUnit in a shell of mix: the node loads them
+            // when they are called.
+            (false, Some(app)) => {
+                known.is_none() && facts.is_in_use(app) && (newly_listed || is_touched)
+            }
             (false, None) => false,
         };
         if takes_part {

@@ -405,11 +405,7 @@ impl<'a> Disk<'a> {
             .as_list()
             .filter(|answers| answers.len() == files.len())
             .ok_or_else(|| unexpected_reply("file:read_file_info/2", &answer))?;
-        Ok(files
-            .iter()
-            .zip(answers)
-            .map(|(f, a)| file_info(f, a))
-            .collect())
+        Ok(answers.iter().map(file_info).collect())
     }
 
     fn ask_time(&mut self) -> Result<()> {
@@ -438,12 +434,11 @@ enum FileInfo {
 }
 
 /// `#file_info{}` as file.hrl defines it: size, type, access, atime, mtime, ctime, mode, links, device, …, inode.
-fn file_info(file: &str, answer: &Term) -> FileInfo {
+fn file_info(answer: &Term) -> FileInfo {
     let info = match answer.as_tuple() {
         Some([ok, info]) if ok.is_atom("ok") => info.as_tuple().unwrap_or_default(),
-        Some([_, why]) if is_in_archive(file) && why.is_atom("enotdir") => {
-            return FileInfo::Archive;
-        }
+        // A part of the path is a file: an archive, `app.ez` or an escript such as rebar3.
+        Some([_, why]) if why.is_atom("enotdir") => return FileInfo::Archive,
         Some([_, why]) if why.is_atom("enoent") => return FileInfo::Missing,
         _ => return FileInfo::Failed(answer.to_string()),
     };
@@ -530,10 +525,18 @@ fn transfer(
                 session.start_call(module.0, module.1, vec![Term::string(file)])
             })
             .collect();
-        for call in pending {
-            let answer = call
+        for (file, call) in some.iter().zip(pending) {
+            let mut answer = call
                 .and_then(|call| call.wait(TIMEOUT))
                 .map_err(|e| call_failed("file:read_file/1", e))?;
+            // An escript is an archive whose name does not say so.
+            if matches!(answer.as_tuple(), Some([_, why]) if why.is_atom("enotdir")) {
+                answer = Ask { session }.call(
+                    "erl_prim_loader",
+                    "get_file",
+                    vec![Term::string(file)],
+                )?;
+            }
             take(match answer.as_tuple() {
                 Some([ok, bytes, ..]) if ok.is_atom("ok") => bytes.as_bytes().map(<[u8]>::to_vec),
                 _ => None,
