@@ -42,8 +42,9 @@ pub struct Files<'c> {
     connection: &'c Connection<'c>,
     /// Folders of the node, where its disk is the new code.
     folders: Vec<String>,
-    /// The code path as the node had it last, and when it was asked.
-    path: (Vec<String>, Instant),
+    /// The code path as the node answered last, and when it was asked. Facts of a node have its folders as they are read,
+    /// which a relative one is not.
+    path: (Option<Vec<String>>, Instant),
     /// Folders with code that only the node can read.
     far: BTreeSet<String>,
 }
@@ -56,7 +57,7 @@ impl<'c> Files<'c> {
             disk: Disk::new(&connection.session, facts.otp, seen),
             connection,
             folders: Vec::new(),
-            path: (Vec::new(), Instant::now()),
+            path: (None, Instant::now()),
             far: BTreeSet::new(),
         };
         files.of(facts);
@@ -68,7 +69,6 @@ impl<'c> Files<'c> {
         if matches!(self.plan.code, CodeFrom::Push(_)) {
             return;
         }
-        self.path = (facts.path.clone(), Instant::now());
         let loaded = facts
             .loaded
             .values()
@@ -88,7 +88,8 @@ impl<'c> Files<'c> {
     /// # Errors
     /// E508 when the node does not answer.
     pub fn path_is_another(&mut self) -> Result<bool> {
-        if matches!(self.plan.code, CodeFrom::Push(_)) || self.path.1.elapsed() < PATH {
+        let is_known = self.path.0.is_some() && self.path.1.elapsed() < PATH;
+        if is_known || matches!(self.plan.code, CodeFrom::Push(_)) {
             return Ok(false);
         }
         let session = &self.connection.session;
@@ -101,14 +102,13 @@ impl<'c> Files<'c> {
             .flatten()
             .filter_map(Term::to_text)
             .collect();
+        let before = self.path.0.replace(now);
         self.path.1 = Instant::now();
-        if now == self.path.0 {
+        if before.is_none() || before == self.path.0 {
             return Ok(false);
         }
         let facts = node_facts::gather(session)?;
         self.of(&facts);
-        // As it was asked, or its next answer would be another one again.
-        self.path.0 = now;
         Ok(true)
     }
 

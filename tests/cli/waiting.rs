@@ -47,5 +47,6 @@ pub fn untouched(deployed: &Deployed) {
         ),
         "{1,1,false}"
     );
-    assert_eq!(node.eval_text("witness:left()"), "[]");
+    // Other tests ask this node as well, and what a question is compiled to is there for that moment.
+    assert_eq!(node.eval_text("witness:left_to(5000)"), "[]");
 }

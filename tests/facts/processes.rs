@@ -182,6 +182,17 @@ fn a_compiled_question_is_answered_like_an_evaluated_one() {
     // Nothing of it stays, although a supervisor did not answer.
     let left = "[M || {M, _} <- code:all_loaded(), lists:prefix(\"updo_\", atom_to_list(M))]";
     world.node.await_true(&format!("{left} =:= []"));
+    // Whatever kills the process that executes it, the question is answered, and nothing stays.
+    world.node.eval(
+        "Is = fun(P) -> case process_info(P, current_stacktrace) of {_, S} -> [] =/= [M || {M, _, _, _} <- S, lists:prefix(\"updo_\", atom_to_list(M))]; _ -> false end end, \
+         Kill = fun Kill() -> [exit(P, kill) || P <- processes(), Is(P)], erlang:yield(), Kill() end, \
+         register(fx_killer, spawn(Kill)), ok",
+    );
+    for _ in 0..5 {
+        assert!(asked(&compiling).0 == expected);
+    }
+    world.node.eval("exit(whereis(fx_killer), kill)");
+    world.node.await_true(&format!("{left} =:= []"));
     // One that was kept and is damaged is made anew.
     for file in std::fs::read_dir(folder.path().join("agents"))
         .expect("listed")

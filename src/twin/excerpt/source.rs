@@ -173,7 +173,7 @@ impl<'a> Source<'a> {
             cursor: header,
             size: self.code.len(),
         };
-        // The label of a function stands right before its `func_info`, but for a line.
+        // The label of a function comes right before its `func_info`, but for a line.
         let (mut last_label, mut entering) = (None, false);
         loop {
             let start = reader.at();
