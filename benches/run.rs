@@ -43,7 +43,10 @@ fn main() {
     if !std::env::args().any(|arg| arg == "--bench") {
         return;
     }
-    let wanted: Vec<String> = std::env::args().filter(|arg| arg.contains('/')).collect();
+    let wanted: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|arg| arg.contains('/'))
+        .collect();
     let mut rows = Vec::new();
     for (modules, changed) in SIZES {
         let title = format!("{modules}/{changed}");
