@@ -104,12 +104,14 @@ impl<'c> Files<'c> {
             .collect();
         let before = self.path.0.replace(now);
         self.path.1 = Instant::now();
-        if before.is_none() || before == self.path.0 {
+        if before == self.path.0 {
             return Ok(false);
         }
         let facts = node_facts::gather(session)?;
+        let folders = self.folders.clone();
         self.of(&facts);
-        Ok(true)
+        // It may have become another one between the first look at the node and the first answer.
+        Ok(before.is_some() || folders != self.folders)
     }
 
     /// What the files look like now.
