@@ -8,7 +8,7 @@
 
 #[path = "run/code.rs"]
 mod code;
-#[path = "page.rs"]
+#[path = "run/page.rs"]
 mod page;
 #[path = "../tests/support/mod.rs"]
 mod support;

@@ -9,9 +9,11 @@
 //!
 //! `make bench run`, or `cargo bench --bench run -- 500/100 …` for some sizes.
 
+#[path = "run/bars.rs"]
+mod bars;
 #[path = "run/code.rs"]
 mod code;
-#[path = "page.rs"]
+#[path = "run/page.rs"]
 mod page;
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -67,7 +69,7 @@ fn main() {
         "reductions",
     ];
     page::table("run", &titles, &rows);
-    page::bars("run", &titles, &rows, &[2, 4, 6]);
+    bars::bars("run", &titles, &rows, &[2, 4, 6]);
 }
 
 fn size(title: &str, modules: usize, changed: usize) -> Vec<String> {

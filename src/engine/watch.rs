@@ -18,7 +18,6 @@ use crate::facts::node::node_files::Disk;
 use crate::plan::{CodeFrom, Plan};
 use crate::report::style::count;
 use crate::state::file_cache::Seen;
-use crate::term::Term;
 
 /// How often files of this machine are looked at.
 const NEAR: Duration = Duration::from_millis(100);
@@ -28,9 +27,6 @@ const FAR: Duration = Duration::from_millis(500);
 
 /// How often the node is asked for its code path.
 const PATH: Duration = Duration::from_secs(1);
-
-/// How long it may take to answer.
-const ANSWER: Duration = Duration::from_secs(10);
 
 /// Files by name, as they were at one moment.
 pub type FilesLook = BTreeMap<String, FileLook>;
@@ -93,15 +89,7 @@ impl<'c> Files<'c> {
             return Ok(false);
         }
         let session = &self.connection.session;
-        let answer = session
-            .call("code", "get_path", Vec::new(), ANSWER)
-            .map_err(|error| error.diagnostic("reading the code path"))?;
-        let now: Vec<String> = answer
-            .as_list()
-            .into_iter()
-            .flatten()
-            .filter_map(Term::to_text)
-            .collect();
+        let now = node_facts::code_path(session)?;
         let before = self.path.0.replace(now);
         self.path.1 = Instant::now();
         if before == self.path.0 {

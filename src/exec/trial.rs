@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::name::Module;
+use crate::rules::StateForm;
 use crate::term::{Atom, Term};
 use crate::twin::Entry;
 
@@ -57,12 +58,14 @@ pub enum StateKind {
 impl StateKind {
     /// The function that converts.
     pub fn entries(self) -> &'static [Entry] {
-        match self {
-            Self::Server | Self::Handler => &[("code_change", 3)],
-            Self::StateMachine => &[("code_change", 4)],
-            Self::Supervisor => &[("init", 1)],
-            Self::Special => &[("system_code_change", 4)],
-        }
+        let form = match self {
+            Self::Server => StateForm::Server,
+            Self::StateMachine => StateForm::StateMachine,
+            Self::Handler => StateForm::Handler,
+            Self::Special => StateForm::Special,
+            Self::Supervisor => return &[("init", 1)],
+        };
+        form.entries()
     }
 }
 

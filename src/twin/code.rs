@@ -152,17 +152,17 @@ impl<'a> Copy<'a> {
     fn operand(&mut self, replaces: bool) -> Option<Operand> {
         match self.plain(replaces)? {
             (Tag::Z, Some(1)) => {
-                for _ in 0..self.size()? {
+                for _ in 0..self.cursor.list_size()? {
                     match self.plain(replaces)? {
                         (Tag::Z, Some(1)) => return None,
-                        (Tag::Z, kind) => self.extended(kind?)?,
+                        (Tag::Z, kind) => self.cursor.pass_extended(kind?)?,
                         _ => {}
                     }
                 }
                 Some(Operand::Other)
             }
             (Tag::Z, kind) => {
-                self.extended(kind?)?;
+                self.cursor.pass_extended(kind?)?;
                 Some(Operand::Other)
             }
             (tag, value) => {
@@ -186,35 +186,5 @@ impl<'a> Copy<'a> {
             self.copied = self.at();
         }
         Some(found)
-    }
-
-    /// The size of a list, which cannot have more elements than there are bytes.
-    fn size(&mut self) -> Option<usize> {
-        self.cursor
-            .number()
-            .filter(|size| *size <= self.cursor.left())
-    }
-
-    /// What follows the head of an extended operand that is no list.
-    fn extended(&mut self, kind: i64) -> Option<()> {
-        match kind {
-            // A floating point register; a literal.
-            2 | 4 => self.cursor.number().map(|_| ()),
-            // An allocation list: pairs of kind and number.
-            3 => {
-                for _ in 0..self.size()? {
-                    self.cursor.number()?;
-                    self.cursor.number()?;
-                }
-                Some(())
-            }
-            // A register and an index into the type table.
-            5 => {
-                let (tag, _) = self.cursor.compact()?;
-                self.cursor.number()?;
-                matches!(tag, Tag::X | Tag::Y).then_some(())
-            }
-            _ => None,
-        }
     }
 }

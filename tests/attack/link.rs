@@ -34,7 +34,7 @@ impl Link {
             };
             let clone = |stream: &TcpStream| stream.try_clone().expect("a stream can be cloned");
             all.lock()
-                .expect("nobody panics with it")
+                .expect("no thread panics with it")
                 .extend([clone(stream), clone(&far)]);
             let (mut near_in, mut far_out) = (clone(stream), clone(&far));
             let stall_up = Arc::clone(&stall);
@@ -72,7 +72,7 @@ impl Link {
         for stream in self
             .streams
             .lock()
-            .expect("nobody panics with it")
+            .expect("no thread panics with it")
             .drain(..)
         {
             let _ = stream.shutdown(Shutdown::Both);

@@ -407,7 +407,7 @@ fn many_warnings_of_one_kind_are_one_where_the_plan_says_nothing_of_them() {
     editor.leave();
 }
 
-/// A plan's build command is run by whoever runs the plan, not by whoever opens it.
+/// A plan's build command is run when the plan is run, not when it is opened in an editor.
 #[test]
 fn an_editor_builds_no_old_code() {
     let (deployed, desk) = (waiting(), beside_a_node());

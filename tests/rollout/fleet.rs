@@ -123,4 +123,18 @@ impl Fleet {
             .filter(|line| kinds.iter().any(|kind| line["type"] == *kind))
             .collect()
     }
+
+    /// The name of the last rollout.
+    pub fn rollout(&self) -> String {
+        let finished = &self.events(&["run.finished"])[0];
+        finished["rollout"].as_str().expect("a name").to_owned()
+    }
+
+    /// The report of the last run's stream (`report.html`), and the one made of its records, with their names.
+    pub fn reports(&self) -> [(&'static str, String); 2] {
+        self.updo(&["report", &self.rollout(), "-o", "whole.html"])
+            .run()
+            .exits(0);
+        ["report.html", "whole.html"].map(|name| (name, self.desk.read(name)))
+    }
 }

@@ -83,16 +83,7 @@ fn a_gate_is_asked_before_each_next_stage() {
             "batch.started"
         ]
     );
-    let rollout = fleet.events(&["run.finished"])[0]["rollout"].clone();
-    let args = [
-        "report",
-        rollout.as_str().expect("a name"),
-        "-o",
-        "whole.html",
-    ];
-    fleet.updo(&args).run().exits(0);
-    for name in ["report.html", "whole.html"] {
-        let report = fleet.desk.read(name);
+    for (name, report) in fleet.reports() {
         assert!(report.contains("p99 (before batch 1)"), "{name}");
         assert!(report.contains("p99 (before batch 2)"), "{name}");
     }

@@ -77,16 +77,7 @@ fn every_stage_holds_before_the_next_one_begins() {
         .filter(|event| event["type"] == "hold.progress");
     assert!(progress.count() >= 4);
     // The report, from the stream and from the records, and the cases of a test report.
-    let rollout = fleet.events(&["run.finished"])[0]["rollout"].clone();
-    let args = [
-        "report",
-        rollout.as_str().expect("a name"),
-        "-o",
-        "whole.html",
-    ];
-    fleet.updo(&args).run().exits(0);
-    for name in ["report.html", "whole.html"] {
-        let report = fleet.desk.read(name);
+    for (name, report) in fleet.reports() {
         assert_eq!(
             report.matches("error rate (held 2.0 s of 2.0 s)").count(),
             3,
@@ -99,7 +90,7 @@ fn every_stage_holds_before_the_next_one_begins() {
             .read("junit.xml")
             .contains("name=\"error rate\" classname=\"hold\"")
     );
-    let replay = fleet.updo(&["replay", rollout.as_str().expect("a name")]);
+    let replay = fleet.updo(&["replay", &fleet.rollout()]);
     replay.run().exits(0).prints(&["hold", "error rate"]);
 }
 
@@ -324,7 +315,7 @@ fn one_node_alone_holds_as_well() {
     fleet.run(&["--detach"]).run().exits(2).says(&["--detach"]);
 }
 
-/// A node that does not answer any more, with a connection that stands: its evaluation takes too long, and that ends it.
+/// A node that does not answer any more, over a connection that is up: its evaluation takes too long, and that ends it.
 #[test]
 fn a_node_that_is_frozen_in_a_hold_ends_it_in_bounds() {
     let fleet = Fleet::new(2);

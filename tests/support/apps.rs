@@ -222,6 +222,19 @@ pub fn bank_release() -> PathBuf {
     })
 }
 
+/// A copy of a release, as `tar` would unpack it, and how it is started; gone with the folder.
+pub fn unpacked(release: &Path) -> (TempDir, PathBuf, Options) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let root = folder.path().join("srv");
+    fs::create_dir(&root).expect("a folder");
+    copy_whole(release, &root);
+    let options = Options {
+        release: Some(root.clone()),
+        ..Options::default()
+    };
+    (folder, root, options)
+}
+
 /// A copy of a folder with everything in it: files, folders, rights.
 pub fn copy_whole(from: &Path, to: &Path) {
     succeed(Command::new("cp").arg("-a").arg(from.join(".")).arg(to));

@@ -446,19 +446,19 @@ impl TestNode {
 
     /// Ends it at once, as a power failure would.
     pub fn kill(&self) {
-        self.process.lock().expect("nobody panics with it").end();
+        self.process.lock().expect("no thread panics with it").end();
     }
 
     /// Its process, or that of the shell script that is about to become it.
     pub fn os_pid(&self) -> u32 {
-        self.process.lock().expect("nobody panics with it").pid
+        self.process.lock().expect("no thread panics with it").pid
     }
 
     /// Stops or continues it: `-STOP`, `-CONT`.
     pub fn signal(&self, signal: &str) {
         self.process
             .lock()
-            .expect("nobody panics with it")
+            .expect("no thread panics with it")
             .signal(signal);
     }
 

@@ -209,7 +209,7 @@ impl Terminal {
         screen.cell(row, 0).expect("a cell").fgcolor()
     }
 
-    /// Whether the program itself has ended: it waits for nothing but that somebody asks for its status.
+    /// Whether the program itself has ended: all that is left is to ask for its status.
     fn is_over(&self) -> bool {
         let pid = self.session.get_process().pid();
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();

@@ -7,9 +7,9 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::support::apps::{copy_whole, ferry, ferry_without_erts};
+use crate::support::TestNode;
+use crate::support::apps::{copy_whole, ferry, ferry_without_erts, unpacked};
 use crate::support::desk::Desk;
-use crate::support::{Options, TestNode};
 
 /// A node that runs version 1 of the ferry from a folder of its own.
 struct Sailing {
@@ -19,14 +19,7 @@ struct Sailing {
 }
 
 fn sailing(release: &Path) -> Sailing {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let root = folder.path().join("srv");
-    fs::create_dir(&root).expect("a folder");
-    copy_whole(release, &root);
-    let options = Options {
-        release: Some(root.clone()),
-        ..Options::default()
-    };
+    let (folder, root, options) = unpacked(release);
     Sailing {
         node: options.start(),
         root,

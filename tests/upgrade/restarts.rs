@@ -10,7 +10,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::bank::{Is, Plan, is, look, nothing_left, pids_of};
-use crate::support::apps::{bank, bank_release, copy_whole, ferry, witness};
+use crate::support::apps::{bank, bank_release, copy_whole, ferry, unpacked, witness};
 use crate::support::desk::{Desk, walk};
 use crate::support::{Options, TestNode, other_root};
 
@@ -24,14 +24,7 @@ struct Installed {
 
 impl Installed {
     fn new(release: &Path) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let root = folder.path().join("srv");
-        fs::create_dir(&root).expect("a folder");
-        copy_whole(release, &root);
-        let options = Options {
-            release: Some(root.clone()),
-            ..Options::default()
-        };
+        let (folder, root, options) = unpacked(release);
         Self {
             root,
             options: options.path(witness()),

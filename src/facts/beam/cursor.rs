@@ -128,6 +128,34 @@ impl<'a> ByteCursor<'a> {
         self.number().filter(|size| *size <= self.left())
     }
 
+    /// The size of a list of operands, which cannot have more elements than there are bytes.
+    pub(crate) fn list_size(&mut self) -> Option<usize> {
+        self.number().filter(|size| *size <= self.left())
+    }
+
+    /// Passes what follows the head of an extended operand that is no list.
+    pub(crate) fn pass_extended(&mut self, kind: i64) -> Option<()> {
+        match kind {
+            // A floating point register; a literal.
+            2 | 4 => self.number().map(|_| ()),
+            // An allocation list: pairs of kind and number.
+            3 => {
+                for _ in 0..self.list_size()? {
+                    self.number()?;
+                    self.number()?;
+                }
+                Some(())
+            }
+            // A register and an index into the type table.
+            5 => {
+                let (tag, _) = self.compact()?;
+                self.number()?;
+                matches!(tag, Tag::X | Tag::Y).then_some(())
+            }
+            _ => None,
+        }
+    }
+
     /// A compact unsigned number.
     #[inline]
     pub(crate) fn number(&mut self) -> Option<usize> {

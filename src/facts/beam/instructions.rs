@@ -133,7 +133,7 @@ impl<'a> Walk<'a> {
 
     /// A list: its size, then operands that are no lists.
     fn list(&mut self, elements: &mut Vec<Operand>) -> Option<Operand> {
-        let size = self.0.number().filter(|size| *size <= self.0.left())?;
+        let size = self.0.list_size()?;
         let start = u32::try_from(elements.len()).ok()?;
         for _ in 0..size {
             let element = match self.0.compact()? {
@@ -152,7 +152,7 @@ impl<'a> Walk<'a> {
             2 => self.0.number().map(|_| Operand::Other),
             // An allocation list: pairs of kind and number.
             3 => {
-                let size = self.0.number().filter(|size| *size <= self.0.left())?;
+                let size = self.0.list_size()?;
                 for _ in 0..size {
                     self.0.number()?;
                     self.0.number()?;

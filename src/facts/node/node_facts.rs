@@ -158,13 +158,9 @@ pub fn gather(session: &Session) -> Result<NodeFacts> {
         .to_text()
         .ok_or_else(|| unexpected_reply("code:lib_dir/0", &lib))?;
     let mode = ask.call("code", "get_mode", vec![])?;
-    let path = ask.call("code", "get_path", vec![])?;
-    let path = path
-        .as_list()
-        .ok_or_else(|| unexpected_reply("code:get_path/0", &path))?;
     let mut facts = NodeFacts {
         embedded: mode.is_atom("embedded"),
-        path: path.iter().filter_map(Term::to_text).collect(),
+        path: code_path(session)?,
         otp,
         loaded: ask.loaded()?,
         apps: ask.apps()?,
@@ -179,6 +175,18 @@ pub fn gather(session: &Session) -> Result<NodeFacts> {
     let is_stage = |folder: &String| folder.rsplit('/').next().is_some_and(is_stage);
     facts.path.retain(|folder| !is_stage(folder));
     Ok(facts)
+}
+
+/// The code path as the node has it: folders may be relative to the node's own.
+///
+/// # Errors
+/// E508 when the node does not answer, E506 when it answers something else than OTP would.
+pub fn code_path(session: &Session) -> Result<Vec<String>> {
+    let path = Ask { session }.call("code", "get_path", vec![])?;
+    let folders = path
+        .as_list()
+        .ok_or_else(|| unexpected_reply("code:get_path/0", &path))?;
+    Ok(folders.iter().filter_map(Term::to_text).collect())
 }
 
 impl Ask<'_> {

@@ -91,11 +91,11 @@ pub fn start(session: &Session, run: &str, job: &Term) -> std::result::Result<Ag
     };
     let mut beam = load();
     // Of several nodes one compiles it, and the others get what it has made.
-    let mut _compiling = None;
+    let mut compiling = None;
     if let (None, Some((place, otp))) = (&beam, &kept) {
         let waited = Compiling::begin(place, otp);
         beam = load();
-        _compiling = beam.is_none().then_some(waited);
+        compiling = beam.is_none().then_some(waited);
     }
     let mut answer = match bring(session, run, job, beam.as_deref()) {
         Ok(answer) => answer,
@@ -117,6 +117,7 @@ pub fn start(session: &Session, run: &str, job: &Term) -> std::result::Result<Ag
             if let (Some((place, otp)), Some(compiled)) = (&kept, compiled) {
                 agents::keep(place, otp, &compiled.0);
             }
+            drop(compiling);
             Ok(Agent { guardian })
         }
         Ok(BootstrapAnswer::Error {

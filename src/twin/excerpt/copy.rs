@@ -353,7 +353,7 @@ impl<'w, 'a, 'p> Excerpted<'w, 'a, 'p> {
         let before = reader.cursor.clone();
         match reader.cursor.compact().ok_or(BAD_CODE)? {
             (Tag::Z, Some(1)) => {
-                let size = reader.bounded().ok_or(BAD_CODE)?;
+                let size = reader.cursor.list_size().ok_or(BAD_CODE)?;
                 self.code.extend(compact(Tag::Z, 1));
                 self.number(size)?;
                 let mut is_string = false;
@@ -428,7 +428,7 @@ impl<'w, 'a, 'p> Excerpted<'w, 'a, 'p> {
             }
             // An allocation list.
             3 => {
-                let size = reader.bounded().ok_or(BAD_CODE)?;
+                let size = reader.cursor.list_size().ok_or(BAD_CODE)?;
                 self.code.extend(head);
                 self.number(size)?;
                 for _ in 0..2 * size {

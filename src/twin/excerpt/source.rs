@@ -318,17 +318,17 @@ impl<'a> Reader<'a> {
     pub(super) fn operand(&mut self, each: &mut dyn FnMut(Tag, u32)) -> Option<Option<(Tag, u32)>> {
         match self.cursor.compact()? {
             (Tag::Z, Some(1)) => {
-                for _ in 0..self.bounded()? {
+                for _ in 0..self.cursor.list_size()? {
                     match self.cursor.compact()? {
                         (Tag::Z, Some(1)) => return None,
-                        (Tag::Z, kind) => self.extended(kind?)?,
+                        (Tag::Z, kind) => self.cursor.pass_extended(kind?)?,
                         (tag, value) => see(tag, value, each),
                     }
                 }
                 Some(None)
             }
             (Tag::Z, kind) => {
-                self.extended(kind?)?;
+                self.cursor.pass_extended(kind?)?;
                 Some(None)
             }
             (tag, value) => {
@@ -339,32 +339,6 @@ impl<'a> Reader<'a> {
                         .map(|value| (tag, value)),
                 )
             }
-        }
-    }
-
-    /// The size of a list, which cannot have more elements than there are bytes.
-    pub(super) fn bounded(&mut self) -> Option<usize> {
-        self.cursor
-            .number()
-            .filter(|size| *size <= self.cursor.left())
-    }
-
-    fn extended(&mut self, kind: i64) -> Option<()> {
-        match kind {
-            2 | 4 => self.cursor.number().map(|_| ()),
-            3 => {
-                for _ in 0..self.bounded()? {
-                    self.cursor.number()?;
-                    self.cursor.number()?;
-                }
-                Some(())
-            }
-            5 => {
-                let (tag, _) = self.cursor.compact()?;
-                self.cursor.number()?;
-                matches!(tag, Tag::X | Tag::Y).then_some(())
-            }
-            _ => None,
         }
     }
 }

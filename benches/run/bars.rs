@@ -1,35 +1,7 @@
-//! What a bench has measured, as a table on the terminal and, with `UPDO_BLESS=1`, in docs/performance.md.
-
-#![allow(dead_code, reason = "each bench uses its own part")]
+//! Columns of a table as a picture.
 
 use std::fs;
 use std::path::Path;
-
-/// Prints a table; with `UPDO_BLESS=1` it takes the place of the one between `<!-- NAME -->` and `<!-- end -->`.
-pub fn table(name: &str, titles: &[&str], rows: &[Vec<String>]) {
-    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
-    let titles: Vec<String> = titles.iter().map(|title| (*title).to_owned()).collect();
-    let mut text = line(&titles);
-    text += &format!("|{}\n", "---|".repeat(titles.len()));
-    text.extend(rows.iter().map(|row| line(row)));
-    print!("{text}");
-    if std::env::var_os("UPDO_BLESS").is_some_and(|value| value == "1") {
-        write(name, &text);
-    }
-}
-
-fn write(name: &str, text: &str) {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/performance.md");
-    let old = fs::read_to_string(&page).expect("docs/performance.md can be read");
-    let (begin, end) = (format!("<!-- {name} -->\n"), "<!-- end -->");
-    // Not every table is kept.
-    let Some((before, rest)) = old.split_once(&begin) else {
-        return;
-    };
-    let (_, after) = rest.split_once(end).expect("the place has an end");
-    let new = format!("{before}{begin}{text}{end}{after}");
-    fs::write(&page, new).expect("docs/performance.md can be written");
-}
 
 /// With `UPDO_BLESS=1`: columns of a table as bars, a group for each row, longer ones on a logarithmic scale, in
 /// docs/performance/NAME.svg.
@@ -80,7 +52,7 @@ pub fn bars(name: &str, titles: &[&str], rows: &[Vec<String>], columns: &[usize]
         y += 12.0;
     }
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/performance");
-    if std::env::var_os("UPDO_BLESS").is_some_and(|value| value == "1") {
+    if crate::page::blesses() {
         fs::create_dir_all(&page).expect("docs/performance can be made");
         let svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"680\" height=\"{y}\" font-family=\"sans-serif\" font-size=\"12\">\n\
