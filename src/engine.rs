@@ -4,6 +4,7 @@
 //! what other programs use; see `examples/embed.rs`.
 
 mod between_stages;
+mod command;
 pub mod copies;
 mod discovery;
 mod environment;
@@ -382,8 +383,14 @@ impl Connection<'_> {
         let mut warnings = Vec::new();
         if !plan.old_git.is_empty() && !lacking.is_empty() {
             let (settings, before) = (&self.engine.settings, lacking.len());
-            let (sources, store) = (&plan.old_git, &self.engine.store);
-            warnings = old_builds::build(sources, settings, store, facts.otp, &mut lacking)?;
+            let store = &self.engine.store;
+            let workshop = old_builds::Workshop {
+                plan,
+                settings,
+                store,
+                otp: facts.otp,
+            };
+            warnings = old_builds::build(&workshop, &mut lacking)?;
             if lacking.len() < before {
                 // With the copies that are in the store now.
                 changes = compare::compare(&self.session, &facts, new, old, &going, &mut seen)?;

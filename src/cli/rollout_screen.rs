@@ -394,7 +394,7 @@ impl Watcher for Walking<'_> {
             }
             RolloutEvent::Back(why) => {
                 lock(&self.shared).board.rolling_back();
-                let text = &format!("{why}: all nodes are undone");
+                let text = &format!("{why}: the nodes that are new go back, the last one first");
                 self.emit("rollout.back", text, json!({}));
                 self.rollout_event(&format!("{:>10}  {text}", "back"), &format!("back {text}"));
             }

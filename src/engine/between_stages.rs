@@ -3,9 +3,10 @@
 //! Takes what a [`Walk`] knows; says whether it goes on, and reports everything on the way. What it finds on a node belongs
 //! to the record of that node's run.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::gate::{self, GateEnd};
+use super::command::CommandEnd;
+use super::gate;
 use super::hold::{HeldNode, HoldNews, StageHeld, hold};
 use super::rollout::{HoldProgress, PreparedNode, RolloutEvent, Walk};
 use crate::diag::{Code, Diagnostic};
@@ -39,7 +40,7 @@ impl<'e> Walk<'e, '_> {
             })
             .collect();
         let (before, last) = (&stages[next], &stages[next - 1]);
-        let variables = [
+        let variables = vec![
             ("UPDO_GATE", gate.name.clone()),
             ("UPDO_GATE_ROLLOUT", self.rollout_outcome.rollout.clone()),
             ("UPDO_GATE_STAGE", last.name.clone()),
@@ -55,13 +56,7 @@ impl<'e> Walk<'e, '_> {
         });
         let settings = &self.engine.settings;
         let id = format!("{}-{}", self.rollout_outcome.rollout, std::process::id());
-        let run = gate::run(
-            gate,
-            &self.engine.plan,
-            &id,
-            &variables,
-            &settings.interrupt,
-        );
+        let run = gate::run(gate, &self.engine.plan, &id, variables, &settings.interrupt);
         let is_open = run.exit() == Some(0);
         let at = last.nodes.first().copied().unwrap_or_default();
         let kind = EventKind::Gate {
@@ -71,10 +66,10 @@ impl<'e> Walk<'e, '_> {
             took: run.took,
             before: before.name.clone(),
         };
-        if !matches!(run.end, GateEnd::Stopped) {
+        if !matches!(run.end, CommandEnd::Stopped) {
             self.whole_event(prepared_nodes[at].node(), at, kind);
         }
-        if !is_open && !matches!(run.end, GateEnd::Stopped) {
+        if !is_open && !matches!(run.end, CommandEnd::Stopped) {
             let diagnostic = gate::refusal(gate, &run, &before.name);
             self.whole_error(prepared_nodes[at].node(), at, diagnostic);
         }
@@ -96,10 +91,6 @@ impl<'e> Walk<'e, '_> {
             .map(|at| HeldNode {
                 at,
                 prepared: &prepared_nodes[at],
-                creation: self.runs[at]
-                    .name
-                    .as_deref()
-                    .and_then(|run| self.records.find(Some(run))?.creation),
             })
             .collect();
         if nodes.is_empty() {
@@ -197,11 +188,10 @@ impl<'e> Walk<'e, '_> {
 
 /// How far each hold has come, over all nodes.
 fn progress(holds: &[Hold], states: &[Vec<HoldState>]) -> Vec<HoldProgress> {
-    let now = Instant::now();
     let of = |(at, hold): (usize, &Hold)| {
         let asked = states.iter().filter_map(|node| node.get(at));
         let asked: Vec<&HoldState> = asked.filter(|state| state.applies).collect();
-        let held = asked.iter().map(|state| state.so_far(hold, now)).min();
+        let held = asked.iter().map(|state| state.so_far(hold)).min();
         Some(HoldProgress {
             name: hold.name.clone(),
             held: held?,

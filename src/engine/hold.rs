@@ -4,9 +4,9 @@
 //! Takes prepared nodes and reports how far it has come; gives what did not hold. Nothing on a node is changed, and
 //! nothing there waits for it: when this client is gone, the nodes run what they run.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::Instant;
 
 use super::rollout::PreparedNode;
 use super::{Connection, Engine};
@@ -30,8 +30,6 @@ pub(super) struct HeldNode<'a, 'e> {
     pub at: usize,
     /// The node, with its facts.
     pub prepared: &'a PreparedNode<'e>,
-    /// The incarnation that was upgraded, where that is known.
-    pub creation: Option<u32>,
 }
 
 /// What a node's thread reports.
@@ -73,15 +71,19 @@ pub(super) fn hold(
         for (number, node) in nodes.iter().enumerate() {
             let sender = sender.clone();
             scope.spawn(move || {
-                let guard = EndSaid(&sender, number, false);
                 let mut log = |lines: Vec<LogLine>| {
                     if !lines.is_empty() {
                         // There is no receiver only when all is over.
                         let _ = sender.send((number, News::Log(lines)));
                     }
                 };
-                let end = on_node(engine, node, holds, number, shared, &mut log);
-                guard.says(end);
+                let asking =
+                    AssertUnwindSafe(|| on_node(engine, node, holds, number, shared, &mut log));
+                // Whatever happens here, the stage must hear of an end.
+                let end = catch_unwind(asking).unwrap_or_else(|_| {
+                    HoldEnd::Lost("updo lost track of it because of a bug".to_owned())
+                });
+                let _ = sender.send((number, News::Ended(end)));
             });
         }
         drop(sender);
@@ -122,25 +124,6 @@ pub(super) fn hold(
             StageHeld::Yes((0..holds.len()).map(applies).collect())
         })
     })
-}
-
-/// Says an end even when the thread has ended in a panic: the stage must not wait for it for ever.
-struct EndSaid<'a>(&'a mpsc::Sender<(usize, News)>, usize, bool);
-
-impl EndSaid<'_> {
-    fn says(mut self, end: HoldEnd) {
-        self.2 = true;
-        let _ = self.0.send((self.1, News::Ended(end)));
-    }
-}
-
-impl Drop for EndSaid<'_> {
-    fn drop(&mut self) {
-        if !self.2 {
-            let end = HoldEnd::Lost("updo lost track of it because of a bug".to_owned());
-            let _ = self.0.send((self.1, News::Ended(end)));
-        }
-    }
 }
 
 /// Reports the holds of a node that are over; gives what is wrong, if anything.
@@ -187,18 +170,20 @@ fn node_ended(
 
 /// E647: the node is not there any more, or not the one that was upgraded.
 fn lost(node: &NodeName, holds: &[Hold], states: &[HoldState], why: String) -> Diagnostic {
-    let now = Instant::now();
     let open = holds.iter().zip(states);
-    let open = open.filter(|(_, state)| state.held.is_none());
+    let open: Vec<_> = open
+        .filter(|(_, state)| state.applies && state.held.is_none())
+        .collect();
     let held: Vec<String> = open
+        .iter()
         .map(|(hold, state)| {
-            let held = state.so_far(hold, now).as_secs();
+            let held = state.so_far(hold).as_secs();
             let whole = humantime::format_duration(hold.time);
             format!("`{}` had held for {held}s of {whole}", hold.name)
         })
         .collect();
     let mut diagnostic = Diagnostic::new(Code::E647, format!("{node} was lost in a hold"));
-    for hold in holds.iter().take(1) {
+    for (hold, _) in open.iter().take(1) {
         diagnostic = diagnostic.label(hold.span, "this had to hold");
     }
     diagnostic.notes.push(why);
@@ -223,7 +208,10 @@ fn on_node(
         let connection = fresh.as_ref().unwrap_or(&node.prepared.connection);
         if connection.session.is_lost().is_some() {
             match reconnected(engine, node) {
-                Ok(connection) => fresh = Some(connection),
+                Ok(connection) => {
+                    fresh = Some(connection);
+                    watch.begin_anew();
+                }
                 Err(why) => return HoldEnd::Lost(why),
             }
         }
@@ -231,8 +219,8 @@ fn on_node(
         let view = connection.view(&node.prepared.upgrade);
         let scene = CheckContext::new(&engine.plan, &connection.session, view);
         if !begun {
-            if let Err(diagnostic) = watch.begin(&scene) {
-                return HoldEnd::Failed(0, diagnostic);
+            if let Err((at, diagnostic)) = watch.begin(&scene) {
+                return HoldEnd::Failed(at, diagnostic);
             }
             begun = true;
         }
@@ -252,11 +240,9 @@ fn reconnected<'e>(
     let connection = engine
         .connect(node.prepared.node())
         .map_err(|diagnostic| format!("{}: {}", diagnostic.code, diagnostic.title))?;
-    let now = connection.session.creation();
-    match node.creation {
-        Some(creation) if creation != now => {
-            Err("it was started again since it was upgraded".to_owned())
-        }
-        _ => Ok(connection),
+    let before = &node.prepared.connection.session;
+    match connection.session.creation() == before.creation() {
+        true => Ok(connection),
+        false => Err("it was started again since it was upgraded".to_owned()),
     }
 }

@@ -13,32 +13,30 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use md5::Digest;
 
 use super::Settings;
+use super::command::{self, BoundedCommand, CommandEnd, without_cookies};
 use crate::atomic_file;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::facts::change::ChangeSet;
 use crate::facts::local::files;
 use crate::name::{Md5, Module};
-use crate::plan::GitBuild;
+use crate::plan::{GitBuild, Plan};
 use crate::state::beams::{Store, hex};
 
-/// How often is looked whether a build has ended.
-const LOOK: Duration = Duration::from_millis(50);
+/// How long git may take to make a worktree: with a partial clone it fetches what it lacks.
+const CHECKOUT: Duration = Duration::from_secs(300);
 
 /// Beams of a build that are looked at; more than any project has.
 const MOST_BEAMS: usize = 50_000;
-
-/// Lines of a build's output that a diagnostic shows.
-const LINES: usize = 20;
 
 /// How many modules a diagnostic names.
 const NAMED: usize = 8;
@@ -47,8 +45,8 @@ const NAMED: usize = 8;
 /// it ends the build, whose group it has read, and removes what is left.
 const JANITOR: &str = r#"group=
 while read -r line; do group=$line; done
-[ -d "$1" ] || exit 0
 [ -z "$group" ] || kill -s KILL -- "-$group"
+[ -d "$1" ] || { rmdir "${1%/*}"; exit 0; }
 git -C "$2" worktree remove --force --force "$1" || rm -rf "$1"
 git -C "$2" worktree prune
 rmdir "${1%/*}""#;
@@ -62,6 +60,22 @@ const FOREIGN: [&str; 6] = [
     "GIT_OBJECT_DIRECTORY",
     "GIT_COMMON_DIR",
 ];
+
+/// What a build is for.
+pub(super) struct Workshop<'a> {
+    /// Where the sources are, and what must not reach a command.
+    pub plan: &'a Plan,
+    /// Where what was built is remembered.
+    pub settings: &'a Settings,
+    /// Where copies are kept.
+    pub store: &'a Store,
+    /// The release of the node, by which digests differ.
+    pub otp: u32,
+}
+
+/// Builds that have failed in this process, by the file that would remember what they give: other nodes need not wait for
+/// the same.
+static FAILED: Mutex<BTreeMap<PathBuf, Diagnostic>> = Mutex::new(BTreeMap::new());
 
 /// What a build has given, by module; a module may be in it more than once (`_build/test`).
 type Built = BTreeMap<Module, Vec<Md5>>;
@@ -81,36 +95,38 @@ pub(super) fn lacking(changes: &ChangeSet) -> BTreeMap<Module, Md5> {
 /// # Errors
 /// E805 when a revision cannot be had, E806 when its build fails.
 pub(super) fn build(
-    sources: &[GitBuild],
-    settings: &Settings,
-    store: &Store,
-    otp: u32,
+    workshop: &Workshop<'_>,
     lacking: &mut BTreeMap<Module, Md5>,
 ) -> Result<Vec<Diagnostic>> {
     // Several nodes are prepared at a time, and want the same.
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut warnings = Vec::new();
-    for source in sources {
+    for source in &workshop.plan.old_git {
         if lacking.is_empty() {
             break;
         }
-        let source = Source::find(source)?;
-        let known = source.known(settings, otp);
+        let source = Source::find(source, workshop.plan)?;
+        let known = source.known(workshop);
         // A copy that the store has dropped since is built again.
         let is_whole = |built: &Built| {
             lacking.iter().all(|(module, md5)| {
                 let gives = built.get(module).is_some_and(|all| all.contains(md5));
-                !gives || store.want(md5)
+                !gives || workshop.store.want(md5)
             })
         };
         let built = match known.filter(is_whole) {
             Some(built) => built,
-            None if settings.no_builds => continue,
-            None => source.built(settings, store, otp)?,
+            None if workshop.settings.no_builds => continue,
+            None => source.built_once(workshop)?,
         };
         lacking.retain(|module, md5| !built.get(module).is_some_and(|all| all.contains(md5)));
-        warnings.extend(source.other_versions(&built, lacking));
+        let remembered = source.index(workshop);
+        warnings.extend(source.other_versions(&built, lacking, &remembered));
+    }
+    // What one source does not have another may.
+    if lacking.is_empty() {
+        warnings.clear();
     }
     Ok(warnings)
 }
@@ -125,7 +141,7 @@ struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    fn find(what: &'a GitBuild) -> Result<Self> {
+    fn find(what: &'a GitBuild, plan: &Plan) -> Result<Self> {
         let base = match what.base.as_os_str().is_empty() {
             true => Path::new("."),
             false => &what.base,
@@ -134,14 +150,15 @@ impl<'a> Source<'a> {
             let title = format!("the revision `{}` cannot be had from git", what.revision);
             let diagnostic = Diagnostic::new(Code::E805, title).label(what.span, "this revision");
             let folder = fs::canonicalize(base).unwrap_or_else(|_| base.to_owned());
+            let look = format!("git -C {} rev-parse '{}'", folder.display(), what.revision);
             Box::new(
                 diagnostic
                     .note(why)
-                    .note(format!("in {}", folder.display())),
+                    .help(format!("look what git says: {look}")),
             )
         };
         let ask = |args: &[&str]| -> Result<String> {
-            let output = git(base).args(args).output();
+            let output = git(base, plan).args(args).output();
             let output = output.map_err(|why| unusable(format!("git: {why}")))?;
             match output.status.success() {
                 true => Ok(String::from_utf8_lossy(&output.stdout)
@@ -167,18 +184,18 @@ impl<'a> Source<'a> {
     }
 
     /// The file that says what the build has given to nodes of an OTP release, whose digests differ.
-    fn index(&self, settings: &Settings, otp: u32) -> PathBuf {
+    fn index(&self, workshop: &Workshop<'_>) -> PathBuf {
         let key = format!(
-            "{}\n{}\n{}\n{otp}",
-            self.commit, self.inside, self.what.build
+            "{}\n{}\n{}\n{}",
+            self.commit, self.inside, self.what.build, workshop.otp
         );
         let name = hex(&md5::Md5::digest(key.as_bytes()));
-        settings.state_dir.join("builds").join(name)
+        workshop.settings.state_dir.join("builds").join(name)
     }
 
     /// What it gave when it was built before.
-    fn known(&self, settings: &Settings, otp: u32) -> Option<Built> {
-        let text = fs::read_to_string(self.index(settings, otp)).ok()?;
+    fn known(&self, workshop: &Workshop<'_>) -> Option<Built> {
+        let text = fs::read_to_string(self.index(workshop)).ok()?;
         let mut built = Built::new();
         for line in text.lines() {
             let (md5, module) = line.split_once(' ')?;
@@ -188,31 +205,47 @@ impl<'a> Source<'a> {
         Some(built)
     }
 
+    /// Builds it, unless that has failed before.
+    fn built_once(&self, workshop: &Workshop<'_>) -> Result<Built> {
+        let index = self.index(workshop);
+        let failed = || FAILED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(before) = failed().get(&index) {
+            return Err(Box::new(before.clone()));
+        }
+        let built = self.built(workshop);
+        if let Err(why) = &built
+            && workshop.settings.interrupt.count() == 0
+        {
+            failed().insert(index, (**why).clone());
+        }
+        built
+    }
+
     /// Builds it, and keeps what it gives.
-    fn built(&self, settings: &Settings, store: &Store, otp: u32) -> Result<Built> {
+    fn built(&self, workshop: &Workshop<'_>) -> Result<Built> {
         let line = format!(
             "building {} ({}) for copies of the running version: {}",
             self.what.revision,
             self.short(),
             self.what.build
         );
-        if let Some(announce) = settings.announce {
+        if let Some(announce) = workshop.settings.announce {
             announce(&line);
         }
-        let mut tree = Worktree::add(self)?;
-        self.run(&mut tree, settings)?;
+        let mut tree = Worktree::add(self, workshop)?;
+        self.run(&mut tree, workshop)?;
         let (mut built, mut index) = (Built::new(), String::new());
         for path in beams_below(&tree.path()) {
             let Ok(beam) = files::read_beam_file(&path) else {
                 continue;
             };
-            let facts = beam.facts.on(otp);
+            let facts = beam.facts.on(workshop.otp);
             // A store that cannot be written has no copies: said where they lack.
-            let _ = store.put(&facts.md5, &beam.bytes);
+            let _ = workshop.store.put(&facts.md5, &beam.bytes);
             index += &format!("{} {}\n", facts.md5, facts.module.as_str());
             built.entry(facts.module).or_default().push(facts.md5);
         }
-        let file = self.index(settings, otp);
+        let file = self.index(workshop);
         // Without it the revision is built again the next time.
         let _ = file
             .parent()
@@ -222,59 +255,54 @@ impl<'a> Source<'a> {
     }
 
     /// Runs the command; all of its processes end with it.
-    fn run(&self, tree: &mut Worktree<'_>, settings: &Settings) -> Result<()> {
-        let failed = |title: &str| {
-            let title = format!("the build of `{}` {title}", self.what.revision);
-            let label = format!("`{}`, in a worktree of {}", self.what.build, self.short());
-            Diagnostic::new(Code::E806, title).label(self.what.span, label)
+    fn run(&self, tree: &mut Worktree<'_>, workshop: &Workshop<'_>) -> Result<()> {
+        let what = BoundedCommand {
+            text: &self.what.build,
+            folder: tree.path().join(&self.inside),
+            within: self.what.within,
+            id: format!("build-{}-{}", self.short(), std::process::id()),
+            variables: Vec::new(),
+            without: &FOREIGN,
         };
-        let cannot = |why: std::io::Error| Box::new(failed("cannot begin").note(why.to_string()));
-        // A file, not a pipe: what it starts in the background may keep that open.
-        let mut log = tempfile::tempfile().map_err(cannot)?;
-        let mut command = Command::new("sh");
-        for variable in FOREIGN {
-            command.env_remove(variable);
+        let interrupt = &workshop.settings.interrupt;
+        let mut begun = |group| tree.entrust(Some(group));
+        let run = command::run(&what, workshop.plan, interrupt, 0, &mut begun);
+        tree.entrust(None);
+        let within = humantime::format_duration(self.what.within);
+        let (title, note, help) = match &run.end {
+            CommandEnd::Exit(0) => return Ok(()),
+            CommandEnd::Exit(code) => ("failed", format!("exit code {code}"), None),
+            CommandEnd::Signal(signal) => ("failed", format!("ended by signal {signal}"), None),
+            CommandEnd::TooLong => (
+                "took too long",
+                format!("it may take {within}"),
+                Some("`within => 30m` gives it more time"),
+            ),
+            CommandEnd::Stopped => ("was interrupted", "as requested".to_owned(), None),
+            CommandEnd::NotStarted(why) => ("cannot begin", why.clone(), None),
+        };
+        let title = format!("the build of `{}` {title}", self.what.revision);
+        let label = format!("`{}`, in a worktree of {}", self.what.build, self.short());
+        let mut diagnostic = Diagnostic::new(Code::E806, title)
+            .label(self.what.span, label)
+            .note(note);
+        diagnostic.help = help.map(str::to_owned);
+        if !run.left.is_empty() {
+            let left: Vec<String> = run.left.iter().map(ToString::to_string).collect();
+            let left = format!("processes that could not be ended: {}", left.join(", "));
+            diagnostic = diagnostic.note(left);
         }
-        let child = command
-            .args(["-c", &self.what.build])
-            .current_dir(tree.path().join(&self.inside))
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().map_err(cannot)?)
-            .stderr(log.try_clone().map_err(cannot)?)
-            .process_group(0)
-            .spawn();
-        let mut build = Build(child.map_err(cannot)?);
-        tree.entrust(build.0.id());
-        let began = Instant::now();
-        let ended: std::result::Result<ExitStatus, &str> = loop {
-            if let Some(status) = build.0.try_wait().map_err(cannot)? {
-                break Ok(status);
-            }
-            if began.elapsed() >= self.what.within {
-                break Err("took too long");
-            }
-            if settings.interrupt.sleep(LOOK, 1) {
-                break Err("was interrupted");
-            }
-        };
-        drop(build);
-        let diagnostic = match ended {
-            Ok(status) if status.success() => return Ok(()),
-            Ok(status) => failed("failed").note(status.to_string()),
-            Err(title) => {
-                let within = humantime::format_duration(self.what.within);
-                failed(title)
-                    .note(format!("it may take {within}"))
-                    .help("`within => 30m` gives it more time")
-            }
-        };
-        let lines = last_lines(&mut log);
-        let diagnostic = lines.into_iter().fold(diagnostic, Diagnostic::note);
+        let diagnostic = run.lines.into_iter().fold(diagnostic, Diagnostic::note);
         Err(Box::new(diagnostic.note("nothing was changed")))
     }
 
     /// W641: what runs was built from something else.
-    fn other_versions(&self, built: &Built, lacking: &BTreeMap<Module, Md5>) -> Option<Diagnostic> {
+    fn other_versions(
+        &self,
+        built: &Built,
+        lacking: &BTreeMap<Module, Md5>,
+        remembered: &Path,
+    ) -> Option<Diagnostic> {
         if lacking.is_empty() {
             return None;
         }
@@ -301,6 +329,11 @@ impl<'a> Source<'a> {
         if lacking.len() > NAMED {
             diagnostic = diagnostic.note(format!("and {} more", lacking.len() - NAMED));
         }
+        // Built with another OTP or Elixir, the same revision gives something else.
+        diagnostic = diagnostic.note(format!(
+            "to build it once more, remove {}",
+            remembered.display()
+        ));
         Some(diagnostic.help(
             "name the revision that runs, and build it as that was built: the same OTP and Elixir, the same profile",
         ))
@@ -315,12 +348,14 @@ fn digest(text: &str) -> Option<Md5> {
     Md5::from_bytes(&bytes?)
 }
 
-/// git in a folder.
-fn git(folder: &Path) -> Command {
+/// git in a folder. It asks for no password: nothing would answer.
+fn git(folder: &Path, plan: &Plan) -> Command {
     let mut git = Command::new("git");
     for variable in FOREIGN {
         git.env_remove(variable);
     }
+    without_cookies(&mut git, plan);
+    git.env("GIT_TERMINAL_PROMPT", "0");
     // Hooks of the repository are not what was asked for.
     git.arg("-C")
         .arg(folder)
@@ -343,25 +378,29 @@ fn said(output: &Output) -> String {
 /// A worktree in a temporary folder; it goes when this is dropped.
 struct Worktree<'a> {
     source: &'a Source<'a>,
+    plan: &'a Plan,
     folder: tempfile::TempDir,
     janitor: Option<Child>,
 }
 
 impl<'a> Worktree<'a> {
-    fn add(source: &'a Source<'a>) -> Result<Self> {
+    fn add(source: &'a Source<'a>, workshop: &Workshop<'a>) -> Result<Self> {
         let failed = |why: String| {
             let title = format!("no worktree of `{}` can be made", source.what.revision);
             let diagnostic = Diagnostic::new(Code::E805, title);
+            let look = format!("git -C {} worktree list", source.top.display());
             Box::new(
                 diagnostic
                     .label(source.what.span, "this revision")
-                    .note(why),
+                    .note(why)
+                    .help(format!("look what git says: {look}")),
             )
         };
         let folder = tempfile::Builder::new().prefix("updo-old-").tempdir();
         let folder = folder.map_err(|why| failed(why.to_string()))?;
         let mut tree = Self {
             source,
+            plan: workshop.plan,
             folder,
             janitor: None,
         };
@@ -369,6 +408,7 @@ impl<'a> Worktree<'a> {
         for variable in FOREIGN {
             janitor.env_remove(variable);
         }
+        without_cookies(&mut janitor, workshop.plan);
         // Without it only a killed process leaves something.
         tree.janitor = janitor
             .args(["-c", JANITOR, "sh"])
@@ -379,15 +419,37 @@ impl<'a> Worktree<'a> {
             .process_group(0)
             .spawn()
             .ok();
-        let output = git(&source.top)
-            .args(["worktree", "add", "--detach", "--force", "--quiet"])
-            .arg(tree.path())
-            .arg(&source.commit)
-            .output();
-        match output {
-            Ok(output) if output.status.success() => Ok(tree),
-            Ok(output) => Err(failed(said(&output))),
-            Err(why) => Err(failed(why.to_string())),
+        let (top, path) = (tree.source.top.clone(), tree.path());
+        let text = "exec git -C \"$UPDO_TOP\" -c core.hooksPath=/dev/null worktree add --detach --force --quiet \
+                    \"$UPDO_TREE\" \"$UPDO_COMMIT\"";
+        let what = BoundedCommand {
+            text,
+            folder: top.clone(),
+            within: CHECKOUT,
+            id: format!("checkout-{}-{}", source.short(), std::process::id()),
+            variables: vec![
+                ("UPDO_TOP", top.display().to_string()),
+                ("UPDO_TREE", path.display().to_string()),
+                ("UPDO_COMMIT", source.commit.clone()),
+                ("GIT_TERMINAL_PROMPT", "0".to_owned()),
+            ],
+            without: &FOREIGN,
+        };
+        let interrupt = &workshop.settings.interrupt;
+        let mut begun = |group| tree.entrust(Some(group));
+        let run = command::run(&what, workshop.plan, interrupt, 0, &mut begun);
+        tree.entrust(None);
+        match run.end {
+            CommandEnd::Exit(0) => Ok(tree),
+            CommandEnd::TooLong => Err(failed("it took too long".to_owned())),
+            CommandEnd::Stopped => Err(failed("it was interrupted".to_owned())),
+            CommandEnd::NotStarted(why) => Err(failed(why)),
+            CommandEnd::Exit(_) | CommandEnd::Signal(_) => {
+                let said = run.lines.join(" ");
+                Err(failed(
+                    said.strip_prefix("fatal: ").unwrap_or(&said).to_owned(),
+                ))
+            }
         }
     }
 
@@ -395,14 +457,17 @@ impl<'a> Worktree<'a> {
         self.folder.path().join("tree")
     }
 
-    /// Says which processes end with this one.
-    fn entrust(&mut self, group: u32) {
+    /// Says which processes end with this one; `None`: those have ended.
+    fn entrust(&mut self, group: Option<u32>) {
         let input = self
             .janitor
             .as_mut()
             .and_then(|janitor| janitor.stdin.as_mut());
         if let Some(input) = input {
-            let _ = writeln!(input, "{group}");
+            let _ = match group {
+                Some(group) => writeln!(input, "{group}"),
+                None => writeln!(input),
+            };
         }
     }
 }
@@ -410,71 +475,20 @@ impl<'a> Worktree<'a> {
 impl Drop for Worktree<'_> {
     fn drop(&mut self) {
         let top = &self.source.top;
-        let removed = git(top)
+        let removed = git(top, self.plan)
             .args(["worktree", "remove", "--force", "--force"])
             .arg(self.path())
             .output();
         if !removed.is_ok_and(|removed| removed.status.success()) {
             // The repository forgets it when its folder is gone.
             let _ = fs::remove_dir_all(self.path());
-            let _ = git(top).args(["worktree", "prune"]).output();
+            let _ = git(top, self.plan).args(["worktree", "prune"]).output();
         }
         if let Some(mut janitor) = self.janitor.take() {
             drop(janitor.stdin.take());
             let _ = janitor.wait();
         }
     }
-}
-
-/// A running build and what it has started; killed when this is dropped.
-struct Build(Child);
-
-impl Drop for Build {
-    fn drop(&mut self) {
-        if let Ok(pid) = i32::try_from(self.0.id())
-            && let Some(group) = rustix::process::Pid::from_raw(pid)
-        {
-            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-        }
-        let _ = self.0.wait();
-    }
-}
-
-/// The last lines that a build has written.
-fn last_lines(log: &mut fs::File) -> Vec<String> {
-    const TAIL: u64 = 16 * 1024;
-    let mut bytes = Vec::new();
-    let length = log.metadata().map_or(0, |known| known.len());
-    let read = log
-        .seek(SeekFrom::Start(length.saturating_sub(TAIL)))
-        .and_then(|_| log.take(TAIL).read_to_end(&mut bytes));
-    if read.is_err() {
-        return Vec::new();
-    }
-    let text = String::from_utf8_lossy(&bytes);
-    let is_shown = |c: &char| !c.is_control() || *c == '\t';
-    let lines = text.lines().filter(|line| !line.trim().is_empty());
-    let lines: Vec<String> = lines
-        .map(|line| {
-            without_colours(line)
-                .chars()
-                .filter(is_shown)
-                .take(300)
-                .collect()
-        })
-        .collect();
-    lines[lines.len().saturating_sub(LINES)..].to_vec()
-}
-
-/// A line without the sequences that colour it.
-fn without_colours(line: &str) -> String {
-    let mut parts = line.split("\u{1b}[");
-    let mut plain = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let end = part.find(|c: char| c.is_ascii_alphabetic());
-        plain += end.and_then(|end| part.get(end + 1..)).unwrap_or_default();
-    }
-    plain
 }
 
 /// All beams below a folder; links are not followed.

@@ -20,8 +20,8 @@ use crate::term::{Atom, Term};
 /// How one hold is on one node.
 #[derive(Clone, Debug, Default)]
 pub struct HoldState {
-    /// Since when it holds; `None` before the first evaluation, and after one that was not true.
-    pub since: Option<Instant>,
+    /// For how long it had held when it was true last; zero before the first evaluation, and after one that was not true.
+    pub so_far: Duration,
     /// How often it was evaluated.
     pub tries: u32,
     /// How long it has held at the end, once it is over.
@@ -33,16 +33,9 @@ pub struct HoldState {
 }
 
 impl HoldState {
-    /// How long it has held so far, at most as long as it has to.
-    pub fn so_far(&self, hold: &Hold, now: Instant) -> Duration {
-        let running = || {
-            let since = self.since?;
-            Some(now.saturating_duration_since(since))
-        };
-        self.held
-            .or_else(running)
-            .unwrap_or_default()
-            .min(hold.time)
+    /// How long it has held so far, at most as long as it has to. What has not been seen does not count.
+    pub fn so_far(&self, hold: &Hold) -> Duration {
+        self.held.unwrap_or(self.so_far).min(hold.time)
     }
 }
 
@@ -143,10 +136,10 @@ impl<'a> HoldWatch<'a> {
     /// Which of them apply to the node.
     ///
     /// # Errors
-    /// A guard that cannot be decided.
-    pub fn begin(&mut self, scene: &CheckContext<'_>) -> crate::diag::Result<()> {
+    /// A guard that cannot be decided, and the position of its hold.
+    pub fn begin(&mut self, scene: &CheckContext<'_>) -> Result<(), (usize, Box<Diagnostic>)> {
         for (at, hold) in self.holds.iter().enumerate() {
-            let applies = scene.holds(&hold.tail)?;
+            let applies = scene.holds(&hold.tail).map_err(|why| (at, why))?;
             self.tracks[at].is_over = !applies;
             self.shared
                 .set((self.node, at), |state| state.applies = applies);
@@ -209,29 +202,46 @@ impl<'a> HoldWatch<'a> {
         let took = now.saturating_duration_since(track.began);
         let can_begin_anew =
             took.saturating_add(hold.every).saturating_add(hold.time) <= hold.within;
-        let fails = failure.filter(|_| {
-            track.since = None;
-            track.due = later(now, hold.every);
-            !can_begin_anew
-        });
-        let is_true = fails.is_none() && track.due <= started;
-        if is_true {
-            // True since the answer was there, not since it was asked for.
-            let since = *track.since.get_or_insert(now);
-            track.is_over = held >= hold.time;
-            track.due = later(now, hold.every).min(later(since, hold.time));
+        let mut fails = None;
+        match failure {
+            None => {
+                // True since the answer was there, not since it was asked for.
+                let since = *track.since.get_or_insert(now);
+                track.is_over = held >= hold.time;
+                track.due = later(now, hold.every).min(later(since, hold.time));
+            }
+            Some(_) if can_begin_anew => {
+                track.since = None;
+                track.due = later(now, hold.every);
+            }
+            Some(cause) => {
+                track.is_over = true;
+                fails = Some(cause);
+            }
         }
-        track.is_over |= fails.is_some();
-        let (since, over) = (track.since, track.is_over);
+        let is_true = track.since.is_some() && fails.is_none();
+        let over = track.is_over;
         self.shared.set((self.node, at), |state| {
             state.tries = state.tries.saturating_add(1);
-            state.since = since;
+            state.so_far = if is_true { held } else { Duration::ZERO };
             state.took = took;
             if over {
                 state.held = Some(held.min(hold.time));
             }
         });
         fails
+    }
+
+    /// The connection was lost and is made anew: what happened meanwhile was not seen, so what is not over begins anew.
+    pub fn begin_anew(&mut self) {
+        let now = Instant::now();
+        for (at, track) in self.tracks.iter_mut().enumerate() {
+            if !track.is_over {
+                (track.since, track.due) = (None, now);
+                self.shared
+                    .set((self.node, at), |state| state.so_far = Duration::ZERO);
+            }
+        }
     }
 
     /// Waits; gives an end when there is no more reason to.

@@ -29,7 +29,7 @@ pub struct Rollout {
     pub pause: Pause,
     /// After how many failed nodes the walk ends; at least 1.
     pub abort_after: usize,
-    /// `on_failure => all_back`: when a node has failed, those that are new go back as well.
+    /// `on_failure => all_back`: when so many nodes have failed, those that are new go back as well.
     pub all_back: bool,
     /// Which node comes first.
     pub order: Order,

@@ -150,7 +150,7 @@ pub const ROLLOUT: &[OptionSpec] = &[
     opt("parallel", "how many nodes of a stage at the same time, or `all`", &["all"]),
     opt("pause", "between two stages: a duration, or `confirm`", &["confirm"]),
     opt("abort_after", "after so many failed nodes no further one is begun", &[]),
-    opt("on_failure", "when a node has failed: `stop` (no further one is begun), or `all_back`: what was upgraded goes back as well", &["stop", "all_back"]),
+    opt("on_failure", "when so many nodes have failed: `stop` (no further one is begun), or `all_back`: what was upgraded goes back as well", &["stop", "all_back"]),
     opt("order", "`given`, `name`, or a list of nodes that come first", &["given", "name"]),
 ];
 

@@ -410,16 +410,16 @@ pub fn stages(rollout: &Rollout, stages: &[Stage], nodes: &[NodeName], style: St
         Pause::Confirm if stages.len() > 1 => words.push("asks between stages".to_owned()),
         _ => {}
     }
-    if rollout.all_back {
-        words.push("all nodes go back when one fails".to_owned());
-    }
     words.push(match rollout.parallel {
         Some(1) => "one node at a time".to_owned(),
         Some(many) => format!("up to {many} nodes at a time"),
         None => "all nodes of a stage at a time".to_owned(),
     });
     let failed = count(rollout.abort_after, "failed node", "failed nodes");
-    words.push(format!("ends after {failed}"));
+    words.push(match rollout.all_back {
+        true => format!("after {failed} all that are new go back"),
+        false => format!("ends after {failed}"),
+    });
     text + &faint(style, &format!("  {:<8} {}", "", words.join(", ")))
 }
 

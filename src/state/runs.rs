@@ -17,7 +17,7 @@
 )]
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -230,7 +230,7 @@ impl RunRecords {
         let path = folder.join("events.jsonl");
         let (mut events, mine) = journal(&path)?;
         // A process that was killed while writing has left half a line.
-        if mine && fs::read(&path)?.last().is_some_and(|byte| *byte != b'\n') {
+        if mine && !ends_in_a_line(&path)? {
             events.write_all(b"\n")?;
         }
         Ok(RunRecord {
@@ -361,6 +361,18 @@ impl RunRecord {
             safe::json(&format!("{meta:#}\n")).as_bytes(),
         )
     }
+}
+
+/// Whether a file is empty, or its last line is whole.
+fn ends_in_a_line(path: &Path) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    if file.seek(SeekFrom::End(0))? == 0 {
+        return Ok(true);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last == [b'\n'])
 }
 
 /// The file of events, to be appended to, and whether it is ours: two may watch the same run, and then the first one

@@ -13,12 +13,12 @@ fn a_node_that_fails_takes_all_others_back() {
         .updo(&["preview", "plan.updo"])
         .run()
         .exits(0)
-        .prints(&["all nodes go back when one fails"]);
+        .prints(&["after 1 failed node all that are new go back"]);
     fleet.on(2, "fail");
     let ran = fleet.run(&["--report", "report.html"]).run().exits(20);
     let ran = ran.says(&[
         "E604",
-        "a node has failed: all nodes are undone",
+        "a node has failed: the nodes that are new go back",
         "0 of 4 nodes new · 3 undone · 1 not touched",
     ]);
     // The last one first, each with its outcome.
@@ -57,17 +57,23 @@ fn only_a_rollout_that_failures_end_goes_back() {
     fleet.plan(ALL_BACK);
     fleet.on(0, "fail");
     let ran = fleet.run(&[]).run().exits(20);
-    assert!(!ran.stderr.contains("all nodes are undone"), "{ran}");
+    assert!(
+        !ran.stderr.contains("the nodes that are new go back"),
+        "{ran}"
+    );
     assert_eq!(fleet.versions(), [1; 3]);
     fleet.plan("rollout #{batch => 1, on_failure => all_back, abort_after => 2}.");
     let ran = fleet.run(&[]).run().exits(22);
-    assert!(!ran.stderr.contains("all nodes are undone"), "{ran}");
+    assert!(
+        !ran.stderr.contains("the nodes that are new go back"),
+        "{ran}"
+    );
     assert_eq!(fleet.versions(), [1, 2, 2]);
     // And one more than is borne.
     fleet.updo(&["rollback", "--yes"]).run().exits(0);
     fleet.on(2, "fail");
     let ran = fleet.run(&[]).run().exits(20);
-    ran.says(&["2 nodes have failed: all nodes are undone"]);
+    ran.says(&["2 nodes have failed: the nodes that are new go back"]);
     assert_eq!(fleet.versions(), [1; 3]);
 }
 
@@ -86,7 +92,7 @@ fn whatever_fails_takes_all_back() {
         ));
         fleet.on_sick(1, true);
         let ran = fleet.run(&[]).run().exits(20);
-        ran.says(&["all nodes are undone", "0 of 2 nodes new"]);
+        ran.says(&["the nodes that are new go back", "0 of 2 nodes new"]);
         assert_eq!(fleet.versions(), [1; 2], "{more}");
     }
 }
@@ -103,7 +109,7 @@ fn a_node_that_cannot_go_back_is_named_with_its_command() {
     fleet.load_rate(0, &beams().one);
     let ran = running.wait().exits(21);
     let ran = ran.says(&[
-        "a node has failed: all nodes are undone",
+        "a node has failed: the nodes that are new go back",
         "E648",
         &format!("{} does not go back with the others", fleet.name(0)),
         "E602",
@@ -144,7 +150,10 @@ fn ctrl_c_is_no_failure() {
     running.await_says("no further node is begun");
     running.signal("-INT");
     let ran = running.wait().exits(22);
-    assert!(!ran.stderr.contains("all nodes are undone"), "{ran}");
+    assert!(
+        !ran.stderr.contains("the nodes that are new go back"),
+        "{ran}"
+    );
     fleet.nodes[1].node.eval("fleet_ship ! go_on");
     assert_eq!(fleet.versions(), [2, 1, 1]);
 }

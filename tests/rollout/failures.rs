@@ -81,7 +81,7 @@ fn a_failure_of_the_rollout_rolls_all_nodes_back() {
     fleet.plan(&format!("rollout #{{canary => 1, batch => 2}}.\n{verify}"));
     fleet.run(&[]).run().exits(20).says(&[
         "E606",
-        "all nodes are undone",
+        "the nodes that are new go back",
         "0 of 3 nodes new · 3 undone",
     ]);
     assert_eq!(fleet.versions(), [1; 3]);
@@ -215,7 +215,7 @@ fn an_old_request_to_stop_does_not_stop_the_way_back() {
     running
         .wait()
         .exits(20)
-        .says(&["all nodes are undone", "2 undone"]);
+        .says(&["the nodes that are new go back", "2 undone"]);
     assert_eq!(fleet.versions(), [1, 1]);
 }
 

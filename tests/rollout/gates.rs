@@ -107,7 +107,7 @@ fn a_gate_that_refuses_ends_the_rollout() {
         "the gate `p99` does not let batch 1 begin: exit code 22",
         &format!("{} is slow", fleet.name(0)),
         "p99 = 1.2s",
-        "a gate has refused: all nodes are undone",
+        "a gate has refused: the nodes that are new go back",
         "0 of 3 nodes new · 1 undone · 2 not touched",
     ]);
     assert_eq!(fleet.versions(), [1; 3]);

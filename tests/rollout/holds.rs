@@ -109,7 +109,7 @@ fn what_does_not_hold_all_the_time_stops_the_rollout() {
         "E645",
         &format!("held for 1s of 1m on {}, and then no longer", fleet.name(0)),
         "FAIL",
-        "a hold has failed: all nodes are undone",
+        "a hold has failed: the nodes that are new go back",
         "0 of 3 nodes new · 1 undone · 2 not touched",
     ]);
     assert_eq!(fleet.versions(), [1; 3]);
@@ -216,7 +216,7 @@ fn a_node_that_is_lost_in_a_hold_is_named() {
         "E647",
         &format!("{lost} was lost in a hold"),
         "`error rate` had held for ",
-        "a node was lost in a hold: all nodes are undone",
+        "a node was lost in a hold: the nodes that are new go back",
         "E648",
         &format!("{lost} does not go back with the others"),
         "updo rollback ",

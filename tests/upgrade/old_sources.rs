@@ -207,6 +207,23 @@ fn another_version_is_ignored_and_that_is_said() {
     repository.is_clean();
 }
 
+/// What a build prints is shown when it fails: no cookie can be in it.
+#[test]
+fn a_build_gets_no_cookie() {
+    let repository = Repository::new();
+    let bank_1 = replaced();
+    let path = repository.plan("old from git \"HEAD~1\" #{build => \"env; exit 3\"}.");
+    let ran = repository
+        .updo(&bank_1, &["run", &path, "--yes"])
+        .env("RELEASE_COOKIE", "sesame17")
+        .env("ERL_FLAGS", "-setcookie sesame18")
+        .env("LESS", "-R")
+        .run()
+        .exits(1);
+    let ran = ran.says(&["E806", "exit code 3", "LESS=-R"]);
+    assert!(!ran.to_string().contains("sesame"), "{ran}");
+}
+
 #[test]
 fn a_revision_that_cannot_be_had_or_built_is_an_error() {
     let repository = Repository::new();
@@ -233,7 +250,7 @@ fn a_revision_that_cannot_be_had_or_built_is_an_error() {
         "old from git \"HEAD~1\" #{build => \"echo the compiler says no; exit 3\"}.",
         &[
             "E806",
-            "exit status: 3",
+            "exit code 3",
             "the compiler says no",
             "nothing was changed",
         ],
