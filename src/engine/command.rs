@@ -163,7 +163,7 @@ pub(super) fn run(
     signal(&child, &what.id, Signal::KILL);
     // What belongs to another user by now (`sudo`) is not killed, and not waited for.
     await_end(&child);
-    let mut left = marked(&what.id);
+    let mut left = killed(&what.id);
     let status = match is_over(&child) {
         true => child.wait().map(Some),
         false => {
@@ -190,6 +190,22 @@ pub(super) fn run(
         took,
         lines: last_lines(&[first, second].concat()),
         left: left.into_iter().map(Pid::as_raw_pid).collect(),
+    }
+}
+
+/// Those that cannot be killed. One that was is there for as long as the kernel needs to take it away, and one that had
+/// just forked has a child that no signal has reached.
+fn killed(id: &str) -> Vec<Pid> {
+    let asked = Instant::now();
+    loop {
+        let left = marked(id);
+        if left.is_empty() || asked.elapsed() >= GRACE {
+            return left;
+        }
+        for pid in left {
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+        }
+        thread::sleep(LOOK);
     }
 }
 

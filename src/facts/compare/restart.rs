@@ -36,17 +36,6 @@ const QUESTION: Duration = Duration::from_secs(60);
 const FILES: &str = r#"
     Values = fun(Flag) -> case init:get_argument(Flag) of {ok, All} -> All; error -> [] end end,
     Names = fun(Dir) -> case file:list_dir(Dir) of {ok, L} -> lists:sort(L); _ -> [] end end,
-    Read = fun(File) ->
-        Dir = filename:dirname(File),
-        Staged = [S || ".updo-" ++ _ = N <- Names(Dir),
-                       filelib:is_regular(filename:join([Dir, N, "journal"])),
-                       S <- [filename:join([Dir, N, filename:basename(File)])], filelib:is_regular(S)],
-        file:read_file(lists:last([File | Staged]))
-    end,
-    Next = fun(_, F) -> case file:read_link(F) of {ok, To} -> filename:join(filename:dirname(F), To); _ -> F end end,
-    Real = fun(F) -> lists:foldl(Next, F, [1, 2, 3, 4]) end,
-    All = fun(Dir, End) -> [{F, B} || N <- Names(Dir), filename:extension(N) =:= End,
-                                      F <- [Real(filename:join(Dir, N))], {ok, B} <- [Read(F)]] end,
     Root = code:root_dir(),
     Bin = filename:join(Root, "bin"),
     Started = [case filelib:is_regular(filename:absname(B) ++ ".boot") of
@@ -56,6 +45,19 @@ const FILES: &str = r#"
     Homes = [filename:dirname(F) || F <- Started],
     Beside = [filename:join(Up, N) || H <- Homes, filename:basename(filename:dirname(H)) =:= "releases",
                                       Up <- [filename:dirname(H)], N <- Names(Up)],
+    %% A run that went down while it wrote its journals has one in some of the folders, which holds for all.
+    Journals = lists:usort([N || Dir <- [Bin | Homes ++ Beside ++ Folders], ".updo-" ++ _ = N <- Names(Dir),
+                                 filelib:is_regular(filename:join([Dir, N, "journal"]))]),
+    Read = fun(File) ->
+        Dir = filename:dirname(File),
+        Staged = [S || N <- Names(Dir), lists:member(N, Journals), S <- [filename:join([Dir, N, filename:basename(File)])],
+                       filelib:is_regular(S)],
+        file:read_file(lists:last([File | Staged]))
+    end,
+    Next = fun(_, F) -> case file:read_link(F) of {ok, To} -> filename:join(filename:dirname(F), To); _ -> F end end,
+    Real = fun(F) -> lists:foldl(Next, F, [1, 2, 3, 4]) end,
+    All = fun(Dir, End) -> [{F, B} || N <- Names(Dir), filename:extension(N) =:= End,
+                                      F <- [Real(filename:join(Dir, N))], {ok, B} <- [Read(F)]] end,
     Boots = lists:usort(lists:append([All(Dir, ".boot") || Dir <- lists:usort([Bin | Homes ++ Beside])])),
     Scripts = [{S, B} || {F, _} <- Boots, S <- [filename:rootname(F) ++ ".script"], {ok, B} <- [Read(S)]],
     Left = [filename:join(Dir, N) || Dir <- lists:usort(Homes), ".updo-" ++ Run = N <- Names(Dir), length(Run) =:= 4],

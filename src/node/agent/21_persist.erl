@@ -21,10 +21,12 @@ persist(Asked) ->
     case Wanted andalso log_get(outcome) =:= job(goal, new) of
         true ->
             %% One that was killed in the middle has left its journal.
-            persist_again(persist_folders()),
-            Todo = lists:append([persist_todo(M) || M <- job(modules, [])]),
-            case persist_files(Todo) of
-                ok -> #{persisted => length(Todo)};
+            Done = case persist_again(persist_folders()) of
+                [] -> persist_files();
+                [Left | _] -> {error, Left}
+            end,
+            case Done of
+                {ok, N} -> #{persisted => N};
                 {error, {File, Why}} ->
                     #{persisted => 0, not_persisted => text_of("~ts: ~tp", [File, Why])}
             end;
@@ -38,7 +40,9 @@ persist_todo(#{name := M, new := New} = Map) ->
         {New, {ok, New}} -> [];
         {undefined, {error, enoent}} -> [];
         {_, {ok, Before}} -> [{M, File, New, Before}];
-        _ -> [{M, File, New, none}]
+        {_, {error, enoent}} -> [{M, File, New, none}];
+        %% There is something: without it there is no way back to it.
+        {_, {error, Why}} -> throw({persist, File, Why})
     end.
 
 persist_file(#{name := M, file := File}) ->
@@ -64,7 +68,7 @@ can_persist() ->
         _ ->
             Dirs = persist_folders(),
             writable([{Dir, Why} || Dir <- Dirs, Why <- cannot_write(Dir)]),
-            persist_again(Dirs),
+            writable(persist_again(Dirs)),
             writable([{F, changed} || #{file := F} = L <- job(lists, []), not is_as_read(L)]),
             writable(no_room(Dirs))
     end.
@@ -123,11 +127,13 @@ make_stage(Stage) ->
         _ -> ok
     end.
 
-persist_files(Todo) ->
+%% {ok, number of modules} | {error, {File, Why}}
+persist_files() ->
     Stages = [stage(Dir) || Dir <- persist_folders()],
     try
+        Todo = lists:append([persist_todo(M) || M <- job(modules, [])]),
         Lists = lists:append([persist_list(L, Todo) || L <- job(lists, [])]),
-        persist_files(Todo, Lists, Stages)
+        case persist_files(Todo, Lists, Stages) of ok -> {ok, length(Todo)}; Error -> Error end
     catch
         throw:{persist, File, Why} ->
             lists:foreach(fun(Stage) -> remove_stage(Stage) end, Stages),
@@ -165,27 +171,35 @@ persist_files(Todo, Lists, Stages) ->
                       write_synced(New, Journal, none),
                       must(New, file:rename(New, filename:join(Stage, "journal")))
                   end, Stages),
+    Ahead = fun([]) -> persist_rename(Beams ++ Ends, []);
+               ([{File, Why} | _]) -> {failed, [], File, Why} end,
     case persist_rename(Boots, []) of
         {ok, _} ->
-            lists:foreach(fun({File, _}) -> file:delete(File) end, Gone),
-            case persist_rename(Beams ++ Ends, []) of
+            case Ahead(deleted([File || {File, _} <- Gone])) of
                 {ok, _} -> remove_stages(Stages);
                 {failed, Done, File, Why} ->
                     %% A restart meanwhile still finds all that is new, in the folders beside; only
                     %% when all that was there before is back it may load that again.
-                    lists:foreach(fun({_, F, B, _}) -> file_back(F, B) end, Boots),
-                    lists:foreach(fun(Write) -> persist_back(Write) end,
-                                  [W || W <- Done, lists:member(W, Beams)]),
-                    lists:foreach(fun({F, B}) -> file_back(F, B) end, Gone),
-                    lists:foreach(fun({_, F, _, B}) -> file_back(F, B) end, Ends),
-                    remove_stages(Stages),
-                    {error, {File, Why}}
+                    Back = [file_back(F, B) || {_, F, B, _} <- Boots] ++
+                        [persist_back(Write) || Write <- Done] ++
+                        [file_back(F, B) || {F, B} <- Gone] ++
+                        [file_back(F, B) || {_, F, _, B} = Write <- Ends,
+                                            not lists:member(Write, Done)],
+                    persist_failed(Back, Stages, {File, Why})
             end;
         {failed, Done, File, Why} ->
-            lists:foreach(fun({_, F, _, B}) -> file_back(F, B) end, Done),
-            remove_stages(Stages),
-            {error, {File, Why}}
+            Back = [file_back(F, B) || {_, F, _, B} <- Done],
+            persist_failed(Back, Stages, {File, Why})
     end.
+
+%% What could not be put back is finished by a later run: the journal stays for it.
+persist_failed(Back, Stages, Why) ->
+    lists:all(fun(Done) -> Done =:= ok end, Back) andalso remove_stages(Stages),
+    {error, Why}.
+
+%% [{File, Why}]: those that are still there.
+deleted(Files) ->
+    [{File, Why} || File <- Files, {error, Why} <- [file:delete(File)], Why =/= enoent].
 
 persist_rename([], Done) -> {ok, Done};
 persist_rename([{Beside, File, _, _} = Write | Rest], Done) ->
@@ -198,11 +212,13 @@ persist_back({Beside, File, New, Before}) ->
     try write_synced(Beside, New, File) catch throw:_ -> ok end,
     file_back(File, Before).
 
-file_back(File, none) -> file:delete(File);
+%% => ok | {error, Why}
+file_back(File, none) -> case deleted([File]) of [] -> ok; [{_, Why}] -> {error, Why} end;
 file_back(File, Before) ->
     Beside = beside(File) ++ ".before",
     try write_synced(Beside, Before, File), file:rename(Beside, File)
-        catch throw:_ -> file:delete(Beside) end.
+    catch throw:{persist, _, Why} -> file:delete(Beside), {error, Why}
+    end.
 
 %% With the rights of the file it will replace.
 write_synced(Path, Bytes, Like) ->
@@ -224,11 +240,14 @@ write_synced(Path, Bytes, Like) ->
 must(_, ok) -> ok;
 must(Path, {error, Why}) -> throw({persist, Path, Why}).
 
-%% What an earlier run has left in folders: its journal is carried out, what has none is removed.
+%% [{File, Why}] that could not be finished. What an earlier run has left in folders: its journal is
+%% carried out, what has none is removed.
 persist_again(Dirs) ->
     Stages = [filename:join(Dir, Name) || Dir <- Dirs, Name <- names(Dir), is_stage(Name)],
-    lists:foreach(fun(Stage) -> persist_journal(Stage) end, Stages),
-    remove_stages(Stages).
+    Bad = lists:usort(lists:append([persist_journal(Stage) || Stage <- Stages])),
+    %% What has no journal may belong to one that could not be carried out.
+    Bad =:= [] andalso remove_stages(Stages),
+    Bad.
 
 names(Dir) -> case file:list_dir(Dir) of {ok, L} -> lists:sort(L); {error, _} -> [] end.
 
@@ -241,18 +260,21 @@ persist_journal(Stage) ->
                        [Pair || {Beside, File} = Pair <- Pairs, is_beside(Beside, File, Run, End),
                         filelib:is_regular(Beside)]
                    end,
-            rename(Left(Boots, ".meanwhile")),
             Last = Left(Rest, ""),
             %% With nothing left to rename it was carried out before, and what is gone may have come
             %% back since.
-            Last =:= [] orelse lists:foreach(fun(File) -> filename:extension(File) =:= ".beam"
-                andalso file:delete(File) end, Gone),
-            rename(Last),
-            remove_stages([S || S <- Stages, filename:basename(S) =:= Run]);
-        _ -> ok
+            Old = [File || Last =/= [], File <- Gone, filename:extension(File) =:= ".beam"],
+            %% The folders beside are all that is there of the new version until all is in place.
+            Steps = [fun() -> rename(Left(Boots, ".meanwhile")) end, fun() -> deleted(Old) end,
+                     fun() -> rename(Last) end,
+                     fun() -> remove_stages([S || S <- Stages, filename:basename(S) =:= Run]), []
+                     end],
+            lists:foldl(fun(Step, []) -> Step(); (_, Bad) -> Bad end, [], Steps);
+        _ -> []
     end.
 
-rename(Pairs) -> lists:foreach(fun({Beside, File}) -> file:rename(Beside, File) end, Pairs).
+rename(Pairs) ->
+    [{File, Why} || {Beside, File} <- Pairs, {error, Why} <- [file:rename(Beside, File)]].
 
 is_beside(Beside, File, Run, End) ->
     Beside =:= filename:join([filename:dirname(File), Run, filename:basename(File) ++ End]).
