@@ -41,7 +41,8 @@ calls(_, _) -> ok.
 mark() -> now_us().
 
 %% Ends the load, waits for all answers, and gives those of calls that were under way between two marks:
-%% {calls, worst latency, mean latency, calls that failed or saw a mix of versions, calls made in all}.
+%% {calls, worst latency, mean latency, calls that failed or saw a mix of versions, calls made in all, the latency that
+%% one of a thousand exceeds}.
 stop(Since, Until) ->
     ?MODULE ! {stop, self()},
     Made = receive {stopped, N} -> N end,
@@ -51,7 +52,10 @@ stop(Since, Until) ->
     Bad = [A || {_, _, A} <- All, A =/= old, A =/= new],
     ets:delete(?MODULE),
     {length(During), lists:max([0 | During]), lists:sum(During) div max(1, length(During)),
-     length(Bad) + Made - length(All), length(All)}.
+     length(Bad) + Made - length(All), length(All), permille(lists:sort(During), 999)}.
+
+permille([], _) -> 0;
+permille(Sorted, N) -> lists:nth(max(1, length(Sorted) * N div 1000), Sorted).
 
 %% {calls, worst latency, mean latency} of those that were under way between two marks and are answered.
 during(Since, Until) ->

@@ -7,14 +7,14 @@ use super::Row;
 const WIDTH: f64 = 760.0;
 const LEFT: f64 = 190.0;
 const BAR: f64 = 15.0;
-const ROW: f64 = 52.0;
+const ROW: f64 = 71.0;
 const TOP: f64 = 78.0;
 
 /// The picture. Both colours differ in brightness too, and every bar carries its number.
 pub fn of(rows: &[Row]) -> String {
     let worst = rows
         .iter()
-        .flat_map(|row| [row.otp.worst, row.updo.worst])
+        .flat_map(|row| [row.otp.worst, row.updo.worst, row.live.worst])
         .max()
         .unwrap_or(1);
     let decades = (worst as f64 / 1000.0).log10().ceil().max(1.0);
@@ -25,12 +25,13 @@ pub fn of(rows: &[Row]) -> String {
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" \
          font-family=\"system-ui, sans-serif\" font-size=\"13\" role=\"img\" aria-label=\"worst latency of a call during an upgrade\">\n\
-         <style>text{{fill:#1b1f24}}.s{{fill:#57606a}}.o{{fill:#b8c0c8}}.u{{fill:#0a6cbd}}.g{{stroke:#d0d7de}}.b{{fill:#fff}}\
-         @media(prefers-color-scheme:dark){{text{{fill:#e6edf3}}.s{{fill:#9aa4ae}}.o{{fill:#596570}}.u{{fill:#58a6ff}}.g{{stroke:#30363d}}.b{{fill:#0d1117}}}}</style>\n\
+         <style>text{{fill:#1b1f24}}.s{{fill:#57606a}}.o{{fill:#b8c0c8}}.u{{fill:#0a6cbd}}.l{{fill:#1a7f37}}.g{{stroke:#d0d7de}}.b{{fill:#fff}}\
+         @media(prefers-color-scheme:dark){{text{{fill:#e6edf3}}.s{{fill:#9aa4ae}}.o{{fill:#596570}}.u{{fill:#58a6ff}}.l{{fill:#3fb950}}.g{{stroke:#30363d}}.b{{fill:#0d1117}}}}</style>\n\
          <rect class=\"b\" width=\"{WIDTH}\" height=\"{height}\"/>\n\
          <text x=\"20\" y=\"28\" font-size=\"16\" font-weight=\"600\">The longest that a caller waited during an upgrade</text>\n\
          <rect class=\"o\" x=\"20\" y=\"42\" width=\"11\" height=\"11\"/><text class=\"s\" x=\"37\" y=\"52\">release_handler_1:eval_script</text>\n\
-         <rect class=\"u\" x=\"236\" y=\"42\" width=\"11\" height=\"11\"/><text class=\"s\" x=\"253\" y=\"52\">updo</text>\n"
+         <rect class=\"u\" x=\"236\" y=\"42\" width=\"11\" height=\"11\"/><text class=\"s\" x=\"253\" y=\"52\">updo, all suspended</text>\n\
+         <rect class=\"l\" x=\"400\" y=\"42\" width=\"11\" height=\"11\"/><text class=\"s\" x=\"417\" y=\"52\">updo, none suspended (live)</text>\n"
     );
     let bottom = TOP + ROW * rows.len() as f64;
     for decade in 0..=(decades as u32) {
@@ -58,7 +59,11 @@ pub fn of(rows: &[Row]) -> String {
             y + 30.0,
             row.modules
         );
-        for (class, felt, top) in [("o", &row.otp, y), ("u", &row.updo, y + BAR + 4.0)] {
+        for (class, felt, top) in [
+            ("o", &row.otp, y),
+            ("u", &row.updo, y + BAR + 4.0),
+            ("l", &row.live, y + 2.0 * (BAR + 4.0)),
+        ] {
             let width = length(felt.worst);
             let _ = writeln!(
                 svg,

@@ -144,7 +144,7 @@ pub(super) fn before_run(
     let ui = &context.ui;
     let alone = prepared_nodes.len() == 1;
     let mut all = Vec::new();
-    let mut fails = false;
+    let (mut fails, mut live) = (false, false);
     let (mut named, mut others) = (0, 0);
     for prepared in prepared_nodes {
         let done =
@@ -187,13 +187,15 @@ pub(super) fn before_run(
         stream.head(context, std::slice::from_ref(&event));
         let over = done.pause.filter(|_| engine.plan.budget_said);
         let over = over.and_then(|pause| rehearsal::over_budget(pause, engine.plan.budget));
-        fails |= done.failed() > 0 || done.misfits() || over.is_some();
+        let unfit = prepared.upgrade.unrehearsed(&done);
+        live |= prepared.upgrade.script.is_live();
+        fails |= done.failed() > 0 || done.misfits() || over.is_some() || unfit.is_some();
         prepared.rehearsed = Some(FirstPhase {
             event,
             pause: done.pause,
             figures: done.figures.clone(),
         });
-        let found = done.diagnostics().into_iter().chain(over);
+        let found = done.diagnostics().into_iter().chain(over).chain(unfit);
         all.extend(found.map(|diagnostic| match alone {
             true => diagnostic,
             false => diagnostic.note(format!("on {}", node(prepared))),
@@ -205,7 +207,10 @@ pub(super) fn before_run(
     }
     ui.diagnostics(&all, &engine.plan.sources);
     if fails {
-        ui.status("nothing was changed; to run it all the same: --no-rehearsal");
+        ui.status(match live {
+            true => "nothing was changed",
+            false => "nothing was changed; to run it all the same: --no-rehearsal",
+        });
         return Err(Exit::Rehearsal);
     }
     Ok(())

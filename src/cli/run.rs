@@ -517,7 +517,10 @@ fn ask(context: &Context<'_>, args: &RunArgs, prepared_nodes: &[PreparedNode<'_>
     let numbers = format!(
         "{what}: {} switched, {} suspended{pause}.",
         style::count(modules.max().unwrap_or(0), "module", "modules"),
-        style::count(suspended, "process", "processes")
+        match suspended {
+            0 => "no process".to_owned(),
+            some => style::count(some, "process", "processes"),
+        }
     );
     if args.yes {
         ui.status_text(&format!("\n{numbers} (--yes)\n"));

@@ -287,8 +287,10 @@ impl<'a> Watch<'a> {
         let pause = done.pause.map(|pause| pause.whole);
         let event = json::rehearsal(self.node, &words, &done.tried, pause);
         self.line(event.clone());
-        if done.failed() > 0 || done.misfits() {
-            ui.diagnostics(&done.diagnostics(), sources);
+        let unfit = upgrade.unrehearsed(&done);
+        if done.failed() > 0 || done.misfits() || unfit.is_some() {
+            let found = done.diagnostics().into_iter().chain(unfit);
+            ui.diagnostics(&found.collect::<Vec<_>>(), sources);
             return Ok(Err(()));
         }
         Ok(Ok(Some(FirstPhase {

@@ -256,6 +256,8 @@ codes! {
     W423,
     /// The children that an application's module lists for its own supervisor differ, and its code does not show all of them.
     W424,
+    /// A live window is not possible: something needs suspended processes.
+    E425,
     /// A warning about a release (OTP gives some of these): another run-time system, an appup for another version,
     /// applications that are stopped before others that depend on them.
     W416,

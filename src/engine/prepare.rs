@@ -19,11 +19,14 @@ use crate::name::{Module, NodeName};
 use crate::plan::{ExecutionEngine, Plan, WindowPolicy};
 use crate::rules::node_view::NodeView;
 use crate::rules::{
-    AppEnvChange, Change, Ruleset, StateForm, children, configuration, effects, lints, merge,
-    resolve, shared_records, toolchain,
+    AppEnvChange, Change, Precomputed, Ruleset, StateForm, children, configuration, effects, lints,
+    merge, resolve, shared_records, toolchain,
 };
+use crate::script::live::Unfit;
 use crate::script::lower::Script;
-use crate::script::{check, high, insert, lower, precompute, release_handler, removed, waiting};
+use crate::script::{
+    check, high, insert, live, lower, precompute, release_handler, removed, waiting,
+};
 use crate::term::Term;
 
 /// Everything known and decided about the upgrade of one node, at the moment of [`Connection::prepare`].
@@ -123,6 +126,31 @@ impl Upgrade {
 }
 
 impl Upgrade {
+    /// E425: what a live window cannot be opened for, because a rehearsal has tried none of its states.
+    #[doc(hidden)]
+    pub fn unrehearsed(&self, done: &Rehearsal) -> Option<Diagnostic> {
+        let tried = |module: &Module| {
+            let tried = done.tried.iter().find(|tried| tried.module == *module);
+            tried.is_some_and(|tried| tried.processes == 0 || tried.converted > 0)
+        };
+        let has_processes = |module: &Module| {
+            let changed = self.changes.modules.get(module);
+            changed.is_some_and(|changed| changed.processes > 0)
+        };
+        let unfit = self
+            .rules
+            .live
+            .keys()
+            .filter(|module| has_processes(module) && !tried(module));
+        let unfit: Vec<Unfit> = unfit
+            .map(|module| Unfit {
+                module: Some(module.clone()),
+                why: "no conversion of it could be tried beforehand".to_owned(),
+            })
+            .collect();
+        (!unfit.is_empty()).then(|| live::refusal(&unfit))
+    }
+
     /// Keeps what a rehearsal right before the run has tried: for how long the processes of a window are suspended does
     /// not have to hold a second trial.
     #[doc(hidden)]
@@ -193,6 +221,21 @@ pub fn decide(
     diagnostics.extend(release_handler::set(plan, &changes, &mut script));
     if !settings.convert_after_switch {
         rules.precomputed = precompute::precomputed(&changes, &rules, &script, facts.otp);
+    }
+    match live::live(&changes, &rules, &script, facts.otp) {
+        Ok(live) if script.is_live() => {
+            rules.live = live.modules;
+            rules.precomputed = Precomputed {
+                converters: live.converters,
+                ..Precomputed::default()
+            };
+        }
+        Ok(_) => {}
+        // What is shown then is what the refusal proposes.
+        Err(unfit) => {
+            diagnostics.push(live::refusal(&unfit));
+            script.kind = WindowPolicy::Single;
+        }
     }
     diagnostics.extend(check::check(&script));
     diagnostics.extend(waiting::advice(&changes, &rules, &script));

@@ -305,7 +305,9 @@ impl Connection<'_> {
         progress: &mut Progress<'_>,
     ) -> Result<Option<Rehearsal>> {
         let plan = &self.engine.plan;
-        if plan.rehearse.never || self.engine.settings.no_rehearsal || !upgrade.has_steps() {
+        // A live window is for what has been seen to convert.
+        let off = plan.rehearse.never || self.engine.settings.no_rehearsal;
+        if (off && !upgrade.script.is_live()) || !upgrade.has_steps() {
             return Ok(None);
         }
         let interrupt = self.engine.settings.interrupt.clone();

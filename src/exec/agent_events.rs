@@ -95,7 +95,7 @@ impl Watch<'_, '_> {
             AgentEvent::UndoStarted { why } => {
                 let conversion = matches!(why, Reason::ConversionFailed { .. });
                 // The last look at the clock is the first thing that the step of the switch does.
-                if matches!(why, Reason::OverBudget { .. }) {
+                if matches!(why, Reason::OverBudget { .. }) || (self.live && !goes_round(&why)) {
                     self.outcome.touched = self.touched_before;
                 }
                 let mut why = match self.hook_failed.take() {
@@ -109,10 +109,12 @@ impl Watch<'_, '_> {
                 self.tell(EventKind::RollbackStarted);
             }
             AgentEvent::UndoFinished { took, info } => {
+                // In a live window none was suspended.
+                let live = std::mem::take(&mut self.live);
                 self.tell(EventKind::RollbackFinished {
                     ok: info.is_complete(),
                     took: took.0,
-                    processes: Some(info.processes()),
+                    processes: Some(if live { 0 } else { info.processes() }),
                     switched: info.is_about_code() || self.outcome.touched,
                 });
                 self.ended_newborn(info.ended());
@@ -161,9 +163,10 @@ impl Watch<'_, '_> {
     fn step_started(&mut self, step: &Step) {
         let switches = matches!(
             step.kind,
-            StepKind::Load | StepKind::Delete | StepKind::ReleaseHandler
+            StepKind::Load | StepKind::Delete | StepKind::Live | StepKind::ReleaseHandler
         );
-        if switches && self.heeded && !self.outcome.touched {
+        self.live = step.kind == StepKind::Live;
+        if switches && self.heeded && !self.outcome.touched && !self.live {
             let text = "too late: modules are switched already, the run completes on the node";
             let text = text.to_owned();
             self.tell(EventKind::Interrupt { text });
@@ -178,6 +181,7 @@ impl Watch<'_, '_> {
     }
 
     fn step_finished(&mut self, step: &Step, took: Duration, result: &StepResult) {
+        self.live = false;
         let attempts = match result {
             StepResult::Suspended(result) => Some((result.attempts, result.us.0)),
             _ => None,
@@ -235,6 +239,7 @@ impl Watch<'_, '_> {
             StepResult::Suspended(result) => (result.processes, 0),
             StepResult::Converted(result) => (0, result.processes.saturating_sub(result.dead)),
             StepResult::ScriptDone(result) => (result.processes, result.converted),
+            StepResult::WentLive(result) => (0, result.swept + result.through),
             _ => (0, 0),
         };
         let outcome = &mut self.outcome;
@@ -346,6 +351,18 @@ fn plain(term: &Term) -> String {
 /// A pid as the node writes it.
 pub(super) fn shown(pid: &Pid) -> String {
     Term::Pid(pid.clone()).to_string()
+}
+
+/// Whether a step of a live window fails for this only when it has switched.
+fn goes_round(why: &Reason) -> bool {
+    matches!(
+        why,
+        Reason::ConversionFailed { .. }
+            | Reason::LiveFuns { .. }
+            | Reason::LiveAborted { .. }
+            | Reason::Deadline { .. }
+            | Reason::ExecutorDied { .. }
+    )
 }
 
 fn count(processes: usize) -> String {

@@ -142,6 +142,8 @@ pub(super) struct Watch<'a, 'b> {
     pub(super) hook_failed: Option<Diagnostic>,
     /// Whether anything was switched before the step that is under way.
     pub(super) touched_before: bool,
+    /// Whether a live window is open: until it is closed, the run can be called off.
+    pub(super) live: bool,
     /// The last answer to a hook.
     answered: Option<(u32, bool)>,
     /// Whether closed windows are gone through backwards: that counts for nothing.
@@ -187,6 +189,7 @@ impl<'a, 'b> Watch<'a, 'b> {
             seen: 0,
             hook_failed: None,
             touched_before: false,
+            live: false,
             answered: None,
             turned: false,
             turned_at: None,
@@ -369,6 +372,13 @@ impl<'a, 'b> Watch<'a, 'b> {
         }
         self.heeded = true;
         let leave = "once more: leave the node to itself";
+        if self.live {
+            let text =
+                format!("turning round: every process goes back to the old version ({leave})");
+            self.tell(EventKind::Interrupt { text });
+            let _ = agent::abort(self.session);
+            return;
+        }
         if self.outcome.touched {
             let text = format!(
                 "modules are switched already: the run completes on {} ({leave})",

@@ -6,7 +6,7 @@ use super::old_code;
 use crate::diag::{Code, Diagnostic};
 use crate::name::Module;
 use crate::node::agent::protocol::{
-    Blocker, Blocking, Call, Codec, FailedConversion, Process, Reason, StepRef,
+    Blocker, Blocking, Call, Codec, FailedConversion, Process, Reason, StepRef, UnfitProcess,
 };
 use crate::plan::Plan;
 use crate::rules::{Origin, Ruleset};
@@ -80,6 +80,13 @@ pub(super) fn of(reason: &Reason) -> Diagnostic {
                 .note("nothing was changed: no module was switched, all processes were resumed")
                 .help("allow more: `budget 1s.` or --budget 1s; or divide it: `window minimal.`")
         }
+        Reason::LiveUnfit { unfit } => live_unfit(unfit).note("nothing was changed"),
+        Reason::LiveFuns { unfit } => live_unfit(unfit),
+        Reason::LiveAborted { .. } => Diagnostic::new(
+            Code::E611,
+            "called off in the live window: all modules are the old ones again",
+        )
+        .note("processes that had an event since were converted back by `code_change({down, Vsn}, …)`"),
         Reason::OnLoadBlocked { blocked } => {
             let module = blocked.module.as_str();
             let title = format!("the on_load function of {module} waits for a suspended process");
@@ -190,6 +197,20 @@ fn not_suspended(processes: &[Process]) -> Diagnostic {
 }
 
 /// E602: what was compared is not what the run has found.
+fn live_unfit(unfit: &[UnfitProcess]) -> Diagnostic {
+    let title = "no live window: something needs suspended processes";
+    let mut diagnostic = Diagnostic::new(Code::E425, title);
+    for one in unfit.iter().take(NAMED) {
+        let module = Term::Atom(one.module.clone());
+        let why = &one.why;
+        diagnostic = diagnostic.note(match &one.pid {
+            Some(pid) => format!("`{module}`: {}: {why}", pid.encode()),
+            None => format!("`{module}`: {why}"),
+        });
+    }
+    diagnostic.help("suspend them for a short time: `window single.`")
+}
+
 fn changed_meanwhile(modules: &[Atom]) -> Diagnostic {
     let title = format!(
         "modules are not in the version that was compared: {}",

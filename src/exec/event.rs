@@ -38,6 +38,8 @@ pub enum StepKind {
     Compute,
     /// States are converted.
     Convert,
+    /// All modules are switched with no process suspended, and each process converts its state.
+    Live,
     /// Processes go on.
     Resume,
     /// A function is called.
@@ -61,13 +63,14 @@ pub enum StepKind {
 impl StepKind {
     /// Every kind of step.
     #[doc(hidden)]
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Prepare,
         Self::Suspend,
         Self::Load,
         Self::Delete,
         Self::Compute,
         Self::Convert,
+        Self::Live,
         Self::Resume,
         Self::Apply,
         Self::Env,
@@ -89,6 +92,7 @@ impl fmt::Display for StepKind {
             Self::Delete => "delete",
             Self::Compute => "compute",
             Self::Convert => "convert",
+            Self::Live => "live",
             Self::Resume => "resume",
             Self::Apply => "apply",
             Self::Env => "env",

@@ -11,12 +11,13 @@ use super::rollback_steps;
 use super::step::{Step, number};
 use super::step_term::{millis, steps_term};
 use super::steps::{self, applications_back, configured, environment, forward};
-use super::{children, listed_children, restarts};
+use super::{children, listed_children, live, restarts};
 use crate::facts::change::{Beam, ChangeSet};
 use crate::facts::compare::restart::Rewrite;
 use crate::facts::node::old_code;
 use crate::facts::node::processes::LOOPS;
 use crate::name::{FunctionArity, Md5, Module};
+use crate::plan::WindowPolicy;
 use crate::rules::effects::{self, Acts};
 use crate::rules::{Change, Class, Purge, Ruleset};
 use crate::script::lower::Script;
@@ -139,6 +140,7 @@ pub fn job(
         key("loops", Term::binary(LOOPS.trim_end())),
         key("steps", steps_term(steps)),
         key("twins", twins_term(&rules.precomputed.converters)),
+        key("live", live::term(terms.run, changes, rules)),
         key("rehearsed", modules_term(&rules.precomputed.rehearsed)),
         key("early", modules_term(&rules.precomputed.early)),
         key("back", rollback_steps::term(ways)),
@@ -411,7 +413,12 @@ pub fn rollback_job(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Ba
     applications_back(&mut steps, script);
     environment(&mut steps, rules, true);
     configured(&mut steps, rules, true);
-    let forward = forward(&steps::steps(script, rules), steps.len() + 1);
+    // Forward again from there it is a window of the usual kind.
+    let suspending = Script {
+        kind: WindowPolicy::Single,
+        ..script.clone()
+    };
+    let forward = forward(&steps::steps(&suspending, rules), steps.len() + 1);
     let modules = changes
         .modules
         .iter()

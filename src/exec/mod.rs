@@ -14,6 +14,7 @@ pub mod hold;
 pub mod interrupt;
 pub mod job;
 mod listed_children;
+mod live;
 mod liveness;
 pub mod no_undo;
 mod old_code;

@@ -260,6 +260,7 @@ fn of_step(changes: &ChangeSet, rules: &Ruleset, step: &Step) -> Vec<Risk> {
         // These cannot fail behind a switch, or are of OTP's engine, which undoes nothing in any case (W419).
         Action::Delete(_)
         | Action::Precompute(_)
+        | Action::Live { .. }
         | Action::Resume(_)
         | Action::Ahead(_)
         | Action::Env(_)

@@ -45,6 +45,13 @@ pub enum Action {
     },
     /// States are computed by twins while all processes are suspended and nothing is switched.
     Precompute(Vec<(Module, StateForm, Term)>),
+    /// All modules become current at one instant with no process suspended.
+    Live {
+        /// Those whose processes convert their states, each when it first comes by a callback.
+        convert: Vec<Module>,
+        /// All of them.
+        modules: Vec<Module>,
+    },
     /// The window ends: all processes go on.
     Resume(Vec<Module>),
     /// Those of these modules go on, ahead of the others.
@@ -204,6 +211,7 @@ impl Action {
             Self::Delete(_) => StepKind::Delete,
             Self::CodeChange { .. } => StepKind::Convert,
             Self::Precompute(_) => StepKind::Compute,
+            Self::Live { .. } => StepKind::Live,
             Self::Resume(_) | Self::Ahead(_) => StepKind::Resume,
             Self::Apply(_) => StepKind::Apply,
             Self::Children(_) => StepKind::Children,
@@ -225,6 +233,7 @@ impl Action {
             Self::Suspend(ranks) => ranks.iter().flatten().map(|(m, _)| m.clone()).collect(),
             Self::Load(modules)
             | Self::Delete(modules)
+            | Self::Live { modules, .. }
             | Self::Resume(modules)
             | Self::Ahead(modules)
             | Self::TwinsLoad(modules)
@@ -264,6 +273,10 @@ impl Action {
             | Self::Delete(modules)
             | Self::Resume(modules)
             | Self::Ahead(modules) => modules.retain(keep),
+            Self::Live { convert, modules } => {
+                convert.retain(keep);
+                modules.retain(keep);
+            }
             Self::CodeChange { modules, .. } => modules.retain(|(module, _)| keep(module)),
             Self::Precompute(modules) => modules.retain(|(module, _, _)| keep(module)),
             // No rollback has twins.

@@ -53,6 +53,10 @@ pub fn encode(action: &Action) -> Term {
             vec![direction.to_term(), list(modules, conversion_term)],
         ),
         Action::Precompute(modules) => tagged("precompute", vec![list(modules, precomputed_term)]),
+        Action::Live { convert, modules } => tagged(
+            "live",
+            vec![list(convert, module_term), list(modules, module_term)],
+        ),
         Action::Resume(modules) => tagged("resume", vec![list(modules, module_term)]),
         Action::Ahead(modules) => tagged("ahead", vec![list(modules, module_term)]),
         Action::Apply(call) => tagged("apply", vec![call.to_term()]),
@@ -101,6 +105,10 @@ pub fn decode(term: &Term) -> Option<Action> {
             modules: all(modules, conversion)?,
         },
         ("precompute", [modules]) => Action::Precompute(all(modules, precomputed)?),
+        ("live", [convert, modules]) => Action::Live {
+            convert: all(convert, module)?,
+            modules: all(modules, module)?,
+        },
         ("resume", [modules]) => Action::Resume(all(modules, module)?),
         ("ahead", [modules]) => Action::Ahead(all(modules, module)?),
         ("apply", [mfa]) => match mfa.as_tuple()? {

@@ -23,6 +23,8 @@ pub const HOOK_TIMEOUT: Duration = Duration::from_secs(60);
 pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let ranks = SuspendOrder::of(rules, script);
+    // Without a process that would be suspended it is a switch as any other.
+    let live = script.is_live();
     environment(&mut steps, rules, false);
     restarts::terminate(&mut steps, &rules.restarts);
     if let Executor::ReleaseHandler(libraries) = &script.by {
@@ -49,6 +51,13 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
         let mut next = behind;
         match instruction {
             Instruction::LoadObjectCode { .. } | Instruction::PointOfNoReturn => {}
+            // Nothing is suspended: each process converts by itself, and no other step is about that.
+            Instruction::Suspend(_) | Instruction::CodeChange { .. } if live => {}
+            Instruction::Resume(_) if live => {
+                if listed_children::last_resume(next).is_none() {
+                    listed_children::start_and_stop(&mut steps, rules, script, true);
+                }
+            }
             Instruction::Suspend(modules) => {
                 let names: Vec<Module> = modules.iter().map(|(m, _)| m.clone()).collect();
                 let action = Action::Suspend(in_ranks(modules, &ranks));
@@ -58,8 +67,12 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
             Instruction::Load { .. } | Instruction::Remove { .. } | Instruction::Purge(_) => {
                 let many = rest.iter().take_while(|i| i.is_switch()).count();
                 let (loads, removes) = switched(&rest[..many]);
-                precompute(&mut steps, rules, rest);
-                switch(&mut steps, loads, removes);
+                if live {
+                    live_switch(&mut steps, rules, loads, removes);
+                } else {
+                    precompute(&mut steps, rules, rest);
+                    switch(&mut steps, loads, removes);
+                }
                 next = &rest[many..];
             }
             Instruction::CodeChange { direction, modules } => {
@@ -118,6 +131,22 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
     steps
 }
 
+/// The switch with no process suspended; what goes is deleted afterwards.
+fn live_switch(steps: &mut Vec<Step>, rules: &Ruleset, loads: Vec<Module>, removes: Vec<Module>) {
+    let convert = loads
+        .iter()
+        .filter(|module| rules.live.contains_key(*module));
+    let convert = convert.cloned().collect();
+    push(
+        steps,
+        Action::Live {
+            convert,
+            modules: loads,
+        },
+    );
+    switch(steps, Vec::new(), removes);
+}
+
 /// Before the first switch of a window: the states that twins compute. `rest` begins with the switch.
 fn precompute(steps: &mut Vec<Step>, rules: &Ruleset, rest: &[Instruction]) {
     let window = steps.iter().rev();
@@ -155,7 +184,12 @@ fn precompute(steps: &mut Vec<Step>, rules: &Ruleset, rest: &[Instruction]) {
 /// The same, and what was suspended is watched for a while afterwards.
 pub fn soaked(script: &Script, rules: &Ruleset, soak: Duration) -> Vec<Step> {
     let mut steps = steps(script, rules);
-    let suspends = |step: &Step| matches!(step.kind, StepKind::Suspend | StepKind::ReleaseHandler);
+    let suspends = |step: &Step| {
+        matches!(
+            step.kind,
+            StepKind::Suspend | StepKind::Live | StepKind::ReleaseHandler
+        )
+    };
     if !soak.is_zero() && steps.iter().any(suspends) {
         push(&mut steps, Action::Soak(soak));
     }

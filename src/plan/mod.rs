@@ -252,6 +252,8 @@ pub enum WindowPolicy {
     Otp,
     /// Those that the plan writes, in its order.
     Own,
+    /// No process is suspended: each converts its state when it first comes by a callback.
+    Live,
 }
 
 impl std::fmt::Display for WindowPolicy {
@@ -261,6 +263,7 @@ impl std::fmt::Display for WindowPolicy {
             Self::Minimal => "minimal",
             Self::Otp => "otp",
             Self::Own => "own",
+            Self::Live => "live",
         })
     }
 }

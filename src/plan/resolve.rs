@@ -19,6 +19,7 @@ use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, SourceMap, Span};
 use crate::eval::{Bindings, Evaluator, FailureKind, Functions, Phase};
 use crate::facts::compare::library_versions::Libraries;
+use crate::syntax::WINDOWS;
 use crate::syntax::ast::{
     Expr, ExprKind, HookPoint, InsertAnchor, OptionPair, Spanned, Statement, StatementKind, Tail,
     is_rest,
@@ -275,10 +276,8 @@ impl Resolver<'_> {
                     "single" => self.plan.windows = WindowPolicy::Single,
                     "minimal" => self.plan.windows = WindowPolicy::Minimal,
                     "otp" => self.plan.windows = WindowPolicy::Otp,
-                    _ => {
-                        self.diagnostics
-                            .push(choice("window", word, &["single", "minimal", "otp"]))
-                    }
+                    "live" => self.plan.windows = WindowPolicy::Live,
+                    _ => self.diagnostics.push(choice("window", word, WINDOWS)),
                 }
             }
             StatementKind::OwnWindows { windows, tail } => {

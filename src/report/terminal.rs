@@ -214,7 +214,7 @@ pub(super) fn went_back(ok: bool, switched: bool, processes: Option<u64>) -> Str
     };
     match processes {
         _ if !ok => "not complete".to_owned(),
-        Some(0) if !switched => code.to_owned(),
+        Some(0) => code.to_owned(),
         Some(number) => {
             let number = usize::try_from(number).unwrap_or(usize::MAX);
             let subject = count(number, "process", "processes");
@@ -233,6 +233,8 @@ pub struct RunSummary {
     pub wrong: bool,
     /// Whether code was switched, perhaps to be switched back.
     pub touched: bool,
+    /// Whether processes went on in the new version before that was turned round.
+    pub live: bool,
     /// Whether processes ended on the way that would have gone on without the run.
     pub lost: bool,
     /// Whether nothing leads back to the old version.
@@ -262,9 +264,12 @@ impl RunSummary {
                 self.lost |= diagnostic.code.ends_processes();
             }
             EventKind::StepStarted { step, .. } => {
-                use StepKind::{Delete, Load, ReleaseHandler};
-                self.touched |= matches!(step, Load | Delete | ReleaseHandler);
+                use StepKind::{Delete, Live, Load, ReleaseHandler};
+                self.touched |= matches!(step, Load | Delete | Live | ReleaseHandler);
+                self.live |= *step == Live;
             }
+            // A step that switches may fail before it does.
+            EventKind::RollbackFinished { switched, .. } => self.touched &= switched,
             _ => {}
         }
     }
@@ -325,13 +330,17 @@ pub fn last(event: &Event, title: &str, course: &RunSummary, style: Style) -> Op
             hint(style, &format!("updo rollback {run}")),
         ),
         NodeState::New => format!(
-            "{}  {} {dot} {node} {dot} {} {dot} {} suspended{} {dot} {} converted{lives} {dot} {} {dot} run {run}",
+            "{}  {} {dot} {node} {dot} {} {dot} {}{} {dot} {} converted{lives} {dot} {} {dot} run {run}",
             good(style, "done"),
             name(style, &safe::line(title)),
             count(*modules, "module", "modules"),
-            number(processes, "process", "processes"),
+            match processes {
+                0 => "no process suspended".to_owned(),
+                some => format!("{} suspended", number(some, "process", "processes")),
+            },
             match (suspended, predicted) {
                 (None, _) => String::new(),
+                _ if *processes == 0 => String::new(),
                 (Some(pause), None) => format!(" {}", time(*pause)),
                 (Some(pause), Some(before)) => {
                     format!(" {} (predicted {})", time(*pause), time(*before))
@@ -357,6 +366,7 @@ pub fn last(event: &Event, title: &str, course: &RunSummary, style: Style) -> Op
                 (false, None) if course.locked => {
                     format!("nothing was changed on {node} by this run: another run is active")
                 }
+                (false, None) if course.touched && course.live => format!("{node}: {back}"),
                 (false, None) => format!("{node} is as before"),
                 (false, Some(left)) => format!("{node}: {back} {dot} {left}"),
                 (true, None) => format!("{node}: {back}, without the processes named above"),

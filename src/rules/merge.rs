@@ -67,6 +67,7 @@ pub fn merge(changes: &ChangeSet, graph: &Graph, manual: &Manual) -> Merged {
             restarts,
             state_checks,
             precomputed: Precomputed::default(),
+            live: BTreeMap::new(),
         },
         diagnostics,
     }

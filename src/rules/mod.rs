@@ -295,4 +295,7 @@ pub struct Ruleset {
     pub restarts: Vec<ChildId>,
     /// Conversions that are computed before the switch.
     pub precomputed: Precomputed,
+    /// In a live window: the modules whose processes convert their states by themselves, each with the last argument of
+    /// `code_change`.
+    pub live: BTreeMap<Module, Term>,
 }

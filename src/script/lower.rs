@@ -82,9 +82,14 @@ impl Script {
             .collect()
     }
 
-    /// The modules whose processes are suspended, in order.
+    /// The modules whose processes are suspended, in order: none in a live window.
     pub fn suspended(&self) -> impl Iterator<Item = &Module> {
-        suspended(&self.low)
+        suspended(&self.low).filter(|_| !self.is_live())
+    }
+
+    /// Whether there are processes that would be suspended, and none is: each goes on in the new version.
+    pub fn is_live(&self) -> bool {
+        self.kind == WindowPolicy::Live && suspended(&self.low).next().is_some()
     }
 }
 
@@ -130,7 +135,7 @@ impl SuspendOrder {
 
     /// The ranks of the modules that a script suspends.
     pub fn of(rules: &Ruleset, script: &Script) -> Self {
-        Self::new(rules, script.suspended().cloned())
+        Self::new(rules, suspended(&script.low).cloned())
     }
 
     /// Modules in their ranks. Those that the upgrade does not change come first of all, for it is unknown what they
@@ -165,6 +170,13 @@ pub fn lower(
 ) -> Result<Script> {
     let low = match kind {
         WindowPolicy::Single => return Ok(single(changes, rules, high)),
+        // The same instructions: the way back through them is that of a single window.
+        WindowPolicy::Live => {
+            return Ok(Script {
+                kind,
+                ..single(changes, rules, high)
+            });
+        }
         WindowPolicy::Minimal => several(changes, rules, &mut high, &rules.graph.sets()),
         // Where the guard of the statement does not hold there is none.
         WindowPolicy::Own => match &rules.windows {

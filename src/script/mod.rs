@@ -11,6 +11,7 @@ mod group;
 pub mod high;
 pub mod insert;
 pub mod instruction;
+pub mod live;
 pub mod lower;
 mod normalise;
 pub mod otp;

@@ -209,7 +209,11 @@ pub fn makes_structs(changes: &ChangeSet, module: &Module) -> bool {
 }
 
 /// What a conversion does, and the modules of the upgrade that it calls.
-fn conversion(changes: &ChangeSet, module: &Module, kind: Kind) -> (Conversion, BTreeSet<Module>) {
+pub(super) fn conversion(
+    changes: &ChangeSet,
+    module: &Module,
+    kind: Kind,
+) -> (Conversion, BTreeSet<Module>) {
     let reached = RefCell::new(BTreeSet::new());
     let world = |module: &Module| {
         let new = changes.modules.get(module)?.new.as_ref()?;

@@ -27,3 +27,4 @@ pub use parse::{
     Input, InputError, Parsed, is_percent_map, parse_body, parse_expression, parse_input,
     parse_plan, parse_term,
 };
+pub use statement::WINDOWS;

@@ -13,6 +13,9 @@ use super::{foreign_syntax, literal};
 use crate::diag::{Result, Span};
 use crate::term::{Atom, Term};
 
+/// The words of `window`.
+pub const WINDOWS: &[&str] = &["single", "live", "minimal", "otp"];
+
 /// What most statements are made of, collected from their pairs whatever their order.
 #[derive(Default)]
 struct Parts {
@@ -415,9 +418,7 @@ fn assemble(rule: Rule, parts: &mut Parts) -> Result<Option<StatementKind>> {
             windows: exprs.collect(),
             tail,
         }),
-        Rule::window_stmt => {
-            closed(parts.name.take(), &["single", "minimal", "otp"])?.map(StatementKind::Window)
-        }
+        Rule::window_stmt => closed(parts.name.take(), WINDOWS)?.map(StatementKind::Window),
         Rule::engine_stmt => {
             closed(parts.name.take(), &["updo", "release_handler"])?.map(StatementKind::Engine)
         }

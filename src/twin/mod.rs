@@ -19,6 +19,7 @@ pub mod conversion;
 mod encode;
 mod error;
 pub mod excerpt;
+pub mod shim;
 
 use std::collections::{BTreeMap, BTreeSet};
 

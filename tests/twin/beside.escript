@@ -47,7 +47,48 @@ run("all_compiled", []) ->
 run("own", []) ->
     own();
 run("native", []) ->
-    native().
+    native();
+run("shims", []) ->
+    {ok, Shims} = file:consult(in("twins")),
+    Done = [shim(M, File) || {M, File} <- Shims],
+    {length([ok || ok <- Done]), [D || D <- Done, D =/= ok]};
+run("shim_runs", []) ->
+    shim_runs().
+
+%% What the loader says, and what it does not look at: every export leads to the entry of a function of that name.
+shim(M, File) ->
+    {ok, Bin} = file:read_file(File),
+    {beam_file, M, Exports, _, _, Code} = beam_disasm:file(Bin),
+    Entries = maps:from_list([{{F, A, L}, true} || {function, F, A, L, _} <- Code]),
+    case {[E || E <- Exports, not is_map_key(E, Entries)], code:prepare_loading([{M, File, Bin}])} of
+        {[], {ok, _}} -> ok;
+        Other -> {M, Other}
+    end.
+
+%% Every callback, before and after the process is through, with an agent that shows what it is given.
+shim_runs() ->
+    {ok, Agent, Beam} = compile:forms(
+        [{attribute, 1, module, updo_agent_shim}, {attribute, 1, compile, [export_all]}] ++
+        [agent_function(N) || N <- [1, 2, 3]], [nowarn_export_all]),
+    {module, Agent} = code:load_binary(Agent, "agent", Beam),
+    {module, server} = load(server, in("shim.beam")),
+    Calls = [{init, [a]}, {handle_call, [r, f, s]}, {handle_cast, [m, s]}, {handle_info, [m, s]},
+             {handle_continue, [m, s]}, {terminate, [why, s]}, {format_status, [s]},
+             {format_status, [opt, [[], s]]}, {code_change, [v, s, x]}, {other, [o, s]}],
+    Run = fun(How) -> [{How, F, length(A), apply(server, F, A)} || {F, A} <- Calls] end,
+    Before = Run(before),
+    put(updo_live_key, true),
+    After = Run(behind),
+    %% What it calls itself is the real one.
+    Local = begin erase(updo_live_key), server:calls_local(s) end,
+    {Before, After, Local, server:module_info(attributes)}.
+
+agent_function(N) ->
+    Args = [{var, 1, list_to_atom("A" ++ integer_to_list(I))} || I <- lists:seq(1, N)],
+    Rest = [{var, 1, 'F'}, {var, 1, 'About'}],
+    {function, 1, live, N + 2,
+     [{clause, 1, Args ++ Rest, [],
+       [{tuple, 1, [{atom, 1, given}, lists:foldr(fun(X, L) -> {cons, 1, X, L} end, {nil, 1}, Args) | Rest]}]}]}.
 
 versions(Source, Options) ->
     compiled(in(Source), in("running.beam"), [{d, 'V', 1} | Options]),

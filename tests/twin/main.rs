@@ -11,3 +11,4 @@ mod hostile;
 mod loading;
 mod own_name;
 mod room;
+mod shims;

@@ -12,6 +12,7 @@ use updo::facts::beam::chunk::{Atoms, Chunks, unpacked};
 use updo::name::Module;
 use updo::term::{Term, etf};
 use updo::twin::excerpt::excerpt;
+use updo::twin::shim::{NoShim, ShimFor, shim};
 use updo::twin::{Entry, NoTwin, all};
 
 /// A number of the environment.
@@ -137,6 +138,32 @@ impl Room {
         }
         fs::write(self.path().join("twins"), list).expect("written");
         twins.refused
+    }
+
+    /// Makes the shims of a set and writes them here, with a list of them (`twins`) for the script.
+    pub fn shims(&self, beams: &[(PathBuf, Module, Vec<u8>)]) -> BTreeMap<Module, NoShim> {
+        let mut list = String::new();
+        let mut refused = BTreeMap::new();
+        for (number, (_, module, bytes)) in beams.iter().enumerate() {
+            let what = ShimFor {
+                agent: "updo_agent_shim",
+                key: "updo_live_key",
+                about: Term::tuple([Term::atom("about"), Term::atom(module.as_str())]),
+            };
+            let shim = match shim(bytes, &what) {
+                Ok(shim) => shim,
+                Err(why) => {
+                    refused.insert(module.clone(), why);
+                    continue;
+                }
+            };
+            let file = self.path().join(format!("{number}.shim"));
+            fs::write(&file, shim).expect("written");
+            let (module, file) = (Term::atom(module.as_str()), text(&inside(&file)));
+            list += &format!("{{{module}, {file}}}.\n");
+        }
+        fs::write(self.path().join("twins"), list).expect("written");
+        refused
     }
 
     /// Makes an excerpt of every exported function that can be in one. Gives how many, and of how many modules.

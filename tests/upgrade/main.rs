@@ -33,6 +33,8 @@ mod killed;
 mod kinds;
 mod libraries;
 mod listed_children;
+mod live;
+mod live_faults;
 mod lock;
 mod many;
 mod no_undo;

@@ -11,7 +11,7 @@ use crate::support::desk::{Desk, Ran};
 use crate::support::{Options, TestNode};
 
 /// A node with Elixir and this code.
-fn elixir_node(code: &std::path::Path) -> TestNode {
+pub fn elixir_node(code: &std::path::Path) -> TestNode {
     let options = Options {
         elixir: true,
         ..Options::default()

@@ -72,6 +72,8 @@
 %%   '$updo_computed'              the new state, computed before the switch
 %%   '$updo_old',                  a supervisor's specifications before
 %%   '$updo_old_dynamic'
+%%   '$updo_live', updo_live_<run>, 26_live.erl
+%%   updo_live_<run>_back
 %% and what stays there, for a way back later:
 %%   {updo, specifications},       what a supervisor had before, and has got
 %%   {updo, listed}
@@ -83,7 +85,8 @@
 %% to the executor:
 %%   from the guardian             updo_run, updo_settle, updo_survey, updo_watchers
 %%   from workers                  done, failed, late, slow, progress, synced, unasked
-%%   from upgraded processes       asked, unserved, not_installed
+%%   from upgraded processes       asked, unserved, not_installed, live; updo_unlive (26) by way
+%%                                 of the guardian
 %%   from helpers                  died (19), init_again (15), begun, checks, again, dead, busy (06)
 %% to a worker                     dispatch, cast, again, stop, sync
 %% to helpers                      go (13), tell (12), watch, resumed, survey (19), trial, try_it,
@@ -91,6 +94,7 @@
 %% to clients                      updo
 -module(updo_agent).
 -export([start/1, undefined_function/3, undefined_lambda/3]).
+-export([live/3, live/4, live/5, revived/3]).
 
 %% -------------------------------------------------------------------------------------------------
 %% Constants
@@ -182,8 +186,8 @@ new_window(Log) ->
                       precomputed => [], early => [], at_resume => []}).
 
 new_run(Log) ->
-    new_window(Log#{done => [], applied => [], windows => 0, stood => 0, t0 => undefined,
-                    t1 => undefined, before => #{},
+    new_window(Log#{done => [], applied => [], live => none, windows => 0, stood => 0,
+                    t0 => undefined, t1 => undefined, before => #{},
                     step => undefined, release_handler => undefined, unsure => [],
                     not_installed => [], children_done => [], unchildren => [], effects => []}).
 
@@ -204,6 +208,8 @@ log_entry(new_run, #{runs := N, loaded := Loaded, forward := Forward} = L) ->
 log_entry({turn_back, Why}, #{runs := N, windows := Windows, loaded := Loaded, stood := Us} = L) ->
     (new_run(L#{runs := N + 1, way := {back, Windows, Why}, forward := Loaded,
                 loaded := []}))#{stood := Us};
+log_entry({live_done, Id, Ms}, #{done := D, windows := N, loaded := Ld} = L) ->
+    L#{live := none, done := [Id | D], windows := N + 1, loaded := lists:usort(Ms ++ Ld)};
 log_entry(window_undone, L) -> new_window(L);
 log_entry(window_closed, #{wdone := W, done := D, windows := N, switching := S, loaded := Ld,
                            on_load := O,

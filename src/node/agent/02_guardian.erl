@@ -33,6 +33,26 @@ guardian_again(Exec, Ref, Job, Log, Workers, Watchers, Phase) ->
     G1 = lists:foldl(fun(P, Acc) -> replay(P, Log, 0), watch(P, Acc) end, G, Watchers),
     guardian(set_deadline(G1)).
 
+%% By the watchdog, when all others were killed in a live window: what goes on without them is
+%% brought to its end. Entries of the log that it has not seen have taken numbers.
+revived(Job, #{seq := Seq} = Log0, Watchers) ->
+    Log = Log0#{seq := Seq + (1 bsl 20)},
+    Me = self(),
+    Ref = make_ref(),
+    {_, Mon} = spawned(fun() ->
+        own_group_leader(),
+        set_lock_info(Job, running),
+        lock(100) orelse exit(locked),
+        Dog = watchdog(Job, Log, none),
+        Me ! {Ref, started},
+        G = #{job => Job, log => Log, watchers => #{}, workers => [],
+              restarts_left => max_restarts(), phase => running, late => undefined, dog => Dog},
+        Watched = lists:foldl(fun(P, Acc) -> watch(P, Acc) end, G, Watchers),
+        Why = {executor_died, <<"all processes of the run were killed at once">>},
+        guardian(set_deadline(start_executor({recover, Why}, Watched)))
+    end, [monitor]),
+    receive {Ref, started} -> demonitor(Mon, [flush]); {'DOWN', Mon, _, _, _} -> ok end.
+
 own_group_leader() ->
     case whereis(user) of
         undefined -> ok;
@@ -64,6 +84,9 @@ guardian(#{exec := Exec, exec_mon := ExecMon, phase := Phase, watchers := Ws, lo
             tell_watchers(G1),
             guardian(G1);
         updo_abort -> guardian(abort_run(G));
+        {updo_unlive, _, _, _} = Failed when Phase =:= running ->
+            Exec ! Failed,
+            guardian(G);
         {updo_run, Job2} when Phase =:= idle, is_map(Job2) ->
             Job = maps:merge(maps:get(job, G), Job2),
             Exec ! {updo_run, Job},
@@ -184,7 +207,8 @@ executor_down(Why, #{workers := Workers, restarts_left := Lives, late := Late, p
 %% Executors die as fast as they are made: at least no process stays suspended.
 last_resort(Reason, #{log := #{found := Found, held := Held, left := Left, switching := S,
                                on_load := O, converting := C, outcome := Outcome,
-                               release_handler := Foreign, precomputed := Computed}} = G) ->
+                               release_handler := Foreign, precomputed := Computed,
+                               live := Live}} = G) ->
     Forget = case Computed of [] -> none; _ -> portable_forget_fun() end,
     lists:foreach(fun(P) ->
                           Forget =:= none orelse
@@ -195,7 +219,7 @@ last_resort(Reason, #{log := #{found := Found, held := Held, left := Left, switc
                            P <- Part, not ordsets:is_element(P, Left)]),
     if
         Outcome =/= undefined -> G;
-        S =:= [], O =:= [], C =:= [], Foreign =:= undefined ->
+        S =:= [], O =:= [], C =:= [], Foreign =:= undefined, Live =:= none ->
             logged({event, {finished, old, #{reason => Reason, suspended_us => 0}}}, G);
         true ->
             Text = <<"% the executor died too often; all processes were resumed, but code and "

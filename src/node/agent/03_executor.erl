@@ -283,10 +283,14 @@ recover(Why) ->
     spawn_watch_forgotten([M || {_, {suspend, Ranks}} <- job(steps, []), Rank <- Ranks,
                            {M, _} <- Rank]),
     Late = is_tuple(Why) andalso element(1, Why) =:= deadline,
+    CalledOff = is_tuple(Why) andalso lists:member(element(1, Why), [deadline, aborted]),
+    Live = log_get(live) =/= none,
     if
         Outcome =/= undefined -> ok;
         Foreign =/= undefined -> release_handler_again(Foreign);
         Undoing -> back(Why);
+        Live, CalledOff -> log({set, undoing, true}), back(live_why(Why));
+        Live -> run(again);
         Resuming -> run(again);
         Way =/= there -> again_back(S ++ O);
         N > 0, not Late -> run(again);
@@ -321,9 +325,11 @@ back(Why) ->
     release(),
     spawn_watch_off(),
     try
-        #{switching := S, on_load := O, windows := N, release_handler := Foreign} = get(log),
+        #{switching := S, on_load := O, windows := N, release_handler := Foreign, live := Live} =
+            get(log),
         case {S ++ O, cannot_undo()} of
             _ when Foreign =/= undefined -> half_way(Why, Foreign);
+            {[], _} when Live =/= none -> live_undone(Why, N);
             {[], _} -> abort(Why, N);
             {_, []} -> undo(Why, N);
             {_, Ms} -> give_up(Why, Ms)
@@ -434,6 +440,7 @@ step(_, {twins_load, Ms}) -> twins_load(Ms);
 step(_, {twins_drop, Ms}) -> twins_drop(Ms);
 step(Id, {rehearse, What}) -> rehearse(Id, What);
 step(_, {children, Ops}) -> children(Ops);
+step(Id, {live, Convert, Ms}) -> live_window(Id, Convert, Ms);
 step(Id, {soak, Ms}) -> soak(Id, Ms);
 step(Id, {hook, Ms, _}) ->
     log({add, applied, Id}),

@@ -18,7 +18,7 @@ prepare(How) ->
         again ->
             [M || M <- Ms, not lists:member(name(M),
                                             log_get(switching) ++ log_get(on_load) ++
-                                                log_get(loaded))]
+                                                log_get(loaded) ++ live_modules())]
     end,
     Todo =:= [] orelse purge_ahead(Todo),
     put(prepared, maps:from_list([{Id, prepare_load(Names, How)} || {Id, {load, Names}} <- Steps])),

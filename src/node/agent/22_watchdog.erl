@@ -36,7 +36,8 @@ watchdog_known(Job, #{found := Found, held := Held, before := Before, outcome :=
      {updo_suspending, [{undefined, Held}]},
      {updo_settings, maps:get(env, Log, []), maps:get(paths, Log, [])},
      {updo_twins, maps:get(twins, Log, [])},
-     {updo_breakpoints, maps:get(breakpoints, Log, [])}] ++
+     {updo_breakpoints, maps:get(breakpoints, Log, [])},
+     {updo_transition, watchdog_transition(Job, Log)}] ++
         [{updo_ended, Outcome} || Outcome =/= undefined].
 
 %% By the executor, with every entry of the log and before it does what the entry says. What was
@@ -49,6 +50,9 @@ watchdog_receives({set, held, [_ | _] = Held}) ->
 watchdog_receives({set, before, Before}) ->
     watchdog_tell({updo_modules, watchdog_modules(job(modules, []), Before), job(goal, new)});
 watchdog_receives({set, twins, Names}) -> watchdog_tell({updo_twins, Names});
+watchdog_receives({set, Key, _}) when Key =:= live; Key =:= undoing ->
+    watchdog_tell({updo_transition, watchdog_transition(get(job), get(log))});
+watchdog_receives({live_done, _, _}) -> watchdog_tell({updo_transition, none});
 watchdog_receives({set, breakpoints, Ms}) -> watchdog_tell({updo_breakpoints, Ms});
 watchdog_receives({set, release_handler, {Pid, _, _}}) when is_pid(Pid) ->
     watchdog_tell({updo_watch, Pid});
@@ -71,6 +75,10 @@ watchdog_tell(Name, Message, Tries) ->
         undefined -> receive after 2 -> watchdog_tell(Name, Message, Tries - 1) end;
         Pid -> Pid ! Message, ok
     end.
+
+%% What goes on by itself in a live window, and cannot be left to itself.
+watchdog_transition(Job, #{live := {_, _, _}} = Log) -> {Job, Log#{events := []}};
+watchdog_transition(_, _) -> none.
 
 parts_pids(Parts) -> lists:append(tuple_to_list(Parts)).
 
@@ -228,7 +236,8 @@ watchdog_text() ->
     "    Locked andalso Begun andalso Kept(Tell, erlang:monotonic_time(millisecond) + Keep), "
     "    Purge(50) "
     "end, "
-    "Watch = fun Watch(#{live := Live, now := Now, past := Past} = S) -> "
+    "Watch = fun Watch(#{live := Live, now := Now, past := Past, open := Open, "
+    "                    watchers := Ws} = S) -> "
     "    receive "
     "        {updo_watch, P} -> Watch(S#{live := Live#{erlang:monitor(process, P) => P}}); "
     "        {updo_suspending, New} -> Watch(S#{now := New ++ Now}); "
@@ -240,12 +249,16 @@ watchdog_text() ->
     "        {updo_watchers, Ws} -> Watch(S#{watchers := Ws}); "
     "        {updo_ended, undefined} -> Watch(S#{ended := undefined}); "
     "        {updo_ended, Outcome} -> Watch(S#{ended := Outcome, now := [], past := Now ++ Past}); "
+    "        {updo_transition, Its} -> Watch(S#{open := Its}); "
     "        updo_done -> ok; "
     "        {'DOWN', Mon, process, _, _} -> Watch(S#{live := maps:remove(Mon, Live)}); "
     "        _ -> Watch(S) "
     %% A successor announces itself at once.
-    "    after case map_size(Live) of 0 -> 500; _ -> infinity end -> Act(S) "
+    "    after case map_size(Live) of 0 -> 500; _ -> infinity end -> "
+    "        case {Open, Agent} of "
+    "            {{Job, Log}, {module, Name}} -> (catch Name:revived(Job, Log, Ws)), Watch(S); "
+    "            _ -> Act(S) end "
     "    end "
     "end, "
     "Watch(#{live => #{}, now => [], past => [], modules => [], goal => new, ended => undefined, "
-    "settings => {[], []}, points => [], twins => [], watchers => Watchers}).".
+    "settings => {[], []}, points => [], twins => [], open => none, watchers => Watchers}).".

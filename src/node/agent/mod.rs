@@ -44,6 +44,7 @@ pub const SOURCE: &str = concat!(
     include_str!("23_shapes.erl"),
     include_str!("24_precompute.erl"),
     include_str!("25_serve.erl"),
+    include_str!("26_live.erl"),
 );
 
 /// The expressions that bring the source to life on the node.

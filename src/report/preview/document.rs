@@ -74,7 +74,7 @@ pub fn json(shown: &PreviewInput<'_>, detail: Detail) -> Value {
             let (load, delete) = switched(window);
             let names = |modules: Vec<Module>| modules.iter().map(|m| m.as_str().to_owned()).collect::<Vec<_>>();
             json!({
-                "suspend": names(suspended(window).cloned().collect()),
+                "suspend": names(suspended(window).filter(|_| !shown.script.is_live()).cloned().collect()),
                 "load": names(load),
                 "delete": names(delete),
             })

@@ -52,7 +52,25 @@ pub(super) fn windows(out: &mut String, shown: &PreviewInput<'_>, style: Style, 
     let changes = |module: &Module| shown.rules.modules.contains_key(module);
     let kind = script.kind;
     let windows = script.windows();
-    if kind == WindowPolicy::Single || windows.len() < 2 {
+    if script.is_live() {
+        let processes = count(
+            running(shown.changes, shown.rules, shown.rules.live.keys()),
+            "process converts its state",
+            "processes convert their states",
+        );
+        let mut line = "no process is suspended; all modules switch at one instant".to_owned();
+        if !shown.rules.live.is_empty() {
+            let modules: Vec<Module> = shown.rules.live.keys().cloned().collect();
+            let _ = write!(
+                line,
+                "\n           {processes}, each before its next callback: {}",
+                names(&modules, most, style)
+            );
+        }
+        let _ = writeln!(out, "  window   {kind}: {line}");
+        return;
+    }
+    if matches!(kind, WindowPolicy::Single | WindowPolicy::Live) || windows.len() < 2 {
         let line = match suspends(&script.low) {
             None => "no process is suspended; all modules switch at one instant".to_owned(),
             Some(ranks) => format!(

@@ -24,7 +24,7 @@ pub use event::{AgentEvent, Purging, read};
 pub use finished::{Abandoned, CleanedUp, Finished, Run, Settled};
 pub use lock::{BootstrapAnswer, LockState, Locked, Refusal, RunInfo};
 pub use primitives::Micros;
-pub use reason::{Blocker, Blocking, FailedConversion, FunsHeld, Reason};
+pub use reason::{Blocker, Blocking, FailedConversion, FunsHeld, Reason, UnfitProcess};
 pub use shapes::{
     Form, HeldForms, InsideForm, PartForm, RehearsalFailure, Shape, StateChecked, TableForm,
 };

@@ -86,6 +86,16 @@ record! {
 }
 
 record! {
+    /// What cannot go live, and why: a module, or a process of it.
+    UnfitProcess as "unfit" {
+        module: Atom,
+        why: String,
+        ;
+        pid: Pid,
+    }
+}
+
+record! {
     /// A call of the script.
     FailedCall as "failed_call" {
         mfa: (Atom, Atom, u64),
@@ -128,6 +138,12 @@ tagged_union! {
         TwinsInUse = "twins_in_use" { twins: Vec<Atom> },
         /// There is no room for more funs.
         FunTableFull = "fun_table_full" { table: FunTable },
+        /// What cannot be switched with no process suspended.
+        LiveUnfit = "live_unfit" { unfit: Vec<UnfitProcess> },
+        /// Funs of the version that goes, found when all had been switched.
+        LiveFuns = "live_funs" { unfit: Vec<UnfitProcess> },
+        /// Called off in a live window.
+        LiveAborted = "live_aborted" { step: StepRef },
         /// The window was called off before the switch.
         OverBudget = "over_budget" { took: OverBudget },
         /// An `on_load` function waits for a suspended process.

@@ -66,6 +66,21 @@ record! {
 }
 
 record! {
+    /// Of a live window.
+    WentLive as "went_live" {
+        modules: u64,
+        /// Those whose states were converted.
+        processes: u64,
+        /// How many of them a system message has converted; the others have by a callback of their own.
+        swept: u64,
+        through: u64,
+        dead: u64,
+        /// From the switch to the plain new version.
+        us: Micros,
+    }
+}
+
+record! {
     /// Of a resume.
     Resumed as "resumed" {
         processes: u64,
@@ -166,6 +181,8 @@ one_of! {
         ScriptDone(ScriptDone),
         /// `code_change`
         Converted(Converted),
+        /// `live`
+        WentLive(WentLive),
         /// `resume`, `ahead`
         Resumed(Resumed),
         /// `soak`
@@ -190,6 +207,7 @@ impl StepResult {
             Self::Suspended(step) => Some(step.processes),
             Self::ScriptDone(step) => Some(step.processes),
             Self::Converted(step) => Some(step.processes),
+            Self::WentLive(step) => Some(step.processes),
             Self::Resumed(step) => Some(step.processes),
             Self::Soaked(step) => Some(step.processes),
             Self::Rehearsed(step) => Some(step.processes),

@@ -1,0 +1,233 @@
+//! Which modules go live: their processes convert by themselves, and none is suspended.
+//!
+//! Takes a script of the kind `live` and what was decided beside it. What would need suspended processes is said with its
+//! reason ([`Unfit`]); the switch of all others is safe between any two callbacks, because all modules come at one
+//! instant and a process converts before its first callback.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::instruction::Instruction;
+use super::lower::{Executor, Script, suspended};
+use super::precompute::conversion;
+use crate::diag::{Code, Diagnostic};
+use crate::facts::change::{Beam, ChangeSet};
+use crate::name::Module;
+use crate::rules::{Change, Class, Ruleset, StateForm};
+use crate::term::Term;
+use crate::twin::Converters;
+use crate::twin::conversion::Kind;
+use crate::twin::shim::{ShimFor, shim};
+
+/// What keeps a module from going live.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfit {
+    /// The module, where it is about one.
+    pub module: Option<Module>,
+    /// Why, as the end of a sentence about it.
+    pub why: String,
+}
+
+/// What goes live.
+#[derive(Clone, Debug, Default)]
+pub struct Live {
+    /// The modules whose processes convert by themselves, with the last argument of their conversions.
+    pub modules: BTreeMap<Module, Term>,
+    /// Their new versions' conversions beside what runs, for the way back.
+    pub converters: Converters,
+}
+
+/// The modules that go live, for a node of an OTP release.
+///
+/// # Errors
+/// What needs suspended processes, each with its reason; never empty.
+pub fn live(
+    changes: &ChangeSet,
+    rules: &Ruleset,
+    script: &Script,
+    otp: u32,
+) -> Result<Live, Vec<Unfit>> {
+    let mut live = Live::default();
+    if !script.is_live() {
+        return Ok(live);
+    }
+    let mut needed = BTreeSet::new();
+    let mut unfit = Vec::new();
+    if let Executor::ReleaseHandler(_) = script.by {
+        unfit.push(whole("the release handler of OTP suspends processes"));
+    }
+    unfit.extend(in_between(script).into_iter().map(|word| {
+        whole(&format!(
+            "`{word}` is executed while processes are suspended"
+        ))
+    }));
+    for module in script.modules() {
+        if let Some(why) = needs_both(changes, module) {
+            unfit.push(of(module, why));
+        }
+    }
+    for module in suspended(&script.low) {
+        match goes_live(changes, rules, module) {
+            Ok(Some(extra)) => {
+                let (_, reached) = conversion(changes, module, Kind::Server);
+                needed.extend(reached);
+                needed.insert(module.clone());
+                live.modules.insert(module.clone(), extra);
+            }
+            Ok(None) => {}
+            Err(why) => unfit.push(of(module, &why)),
+        }
+    }
+    let beams = needed.iter().filter_map(|module| {
+        let new = changes.modules.get(module)?.new.as_ref()?;
+        Some((module, &new.bytes[..]))
+    });
+    let wanted = live.modules.keys();
+    let wanted: Vec<_> = wanted
+        .map(|module| (module, StateForm::Server.entries()))
+        .collect();
+    live.converters = Converters::of(&beams.collect(), &wanted, &BTreeSet::new(), otp);
+    let without = live
+        .modules
+        .keys()
+        .filter(|module| !live.converters.has(module));
+    unfit.extend(
+        without.map(|module| of(module, "its conversion cannot be loaded beside what runs")),
+    );
+    match unfit.is_empty() {
+        true => Ok(live),
+        false => Err(unfit),
+    }
+}
+
+/// The refusal.
+pub fn refusal(unfit: &[Unfit]) -> Diagnostic {
+    const NAMED: usize = 8;
+    let title = match unfit {
+        [_] => "no live window: one thing needs suspended processes".to_owned(),
+        all => format!(
+            "no live window: {} things need suspended processes",
+            all.len()
+        ),
+    };
+    let mut diagnostic = Diagnostic::new(Code::E425, title);
+    for one in unfit.iter().take(NAMED) {
+        diagnostic = diagnostic.note(match &one.module {
+            Some(module) => format!("`{module}`: {}", one.why),
+            None => one.why.clone(),
+        });
+    }
+    if unfit.len() > NAMED {
+        diagnostic = diagnostic.note(format!("and {} more", unfit.len() - NAMED));
+    }
+    diagnostic.help("suspend them for a short time: `window single.`")
+}
+
+fn whole(why: &str) -> Unfit {
+    Unfit {
+        module: None,
+        why: why.to_owned(),
+    }
+}
+
+fn of(module: &Module, why: &str) -> Unfit {
+    Unfit {
+        module: Some(module.clone()),
+        why: why.to_owned(),
+    }
+}
+
+/// What a window has beside its usual instructions.
+fn in_between(script: &Script) -> Vec<&'static str> {
+    let suspend = |i: &&Instruction| !matches!(i, Instruction::Suspend(_));
+    let from = script.low.iter().take_while(suspend).count();
+    let to = script
+        .low
+        .iter()
+        .rposition(|i| matches!(i, Instruction::Resume(_)));
+    let window = script.low.get(from..to.unwrap_or(from)).unwrap_or_default();
+    let others = window.iter().filter(|instruction| {
+        !instruction.is_switch()
+            && !matches!(
+                instruction,
+                Instruction::Suspend(_) | Instruction::CodeChange { .. } | Instruction::Resume(_)
+            )
+    });
+    others.map(Instruction::word).collect()
+}
+
+/// Every module that is switched must be able to come back at any moment, and none may run code when it is loaded.
+fn needs_both(changes: &ChangeSet, module: &Module) -> Option<&'static str> {
+    let changed = changes.modules.get(module)?;
+    let beams = [changed.old.as_ref(), changed.new.as_ref()];
+    let on_load = |beam: &Beam| beam.facts.code.on_load.is_some();
+    if changed.loaded.is_some() && changed.old.is_none() {
+        return Some("there is no copy of its running version, which a way back needs");
+    }
+    if beams.into_iter().flatten().any(on_load) {
+        return Some("it has an `on_load` function, which may run only once");
+    }
+    None
+}
+
+/// Whether the processes of a module convert by themselves: the last argument of their conversion, or none when their
+/// states stay as they are.
+fn goes_live(
+    changes: &ChangeSet,
+    rules: &Ruleset,
+    module: &Module,
+) -> Result<Option<Term>, String> {
+    let unknown = || "it is not known what its processes are".to_owned();
+    let (decided, changed) = rules
+        .modules
+        .get(module)
+        .zip(changes.modules.get(module))
+        .ok_or_else(unknown)?;
+    let new = changed.new.as_ref().ok_or_else(unknown)?;
+    let is = |name: &str| new.facts.behaviours.iter().any(|one| one.as_str() == name);
+    match decided.class.value {
+        Class::Server => {}
+        Class::Supervisor => return Err("its processes are supervisors".to_owned()),
+        _ => return Err("it has no processes that could convert by themselves".to_owned()),
+    }
+    if is("gen_statem") || new.facts.exports("callback_mode", 0) {
+        return Err("its processes are state machines (gen_statem)".to_owned());
+    }
+    if is("gen_event") {
+        return Err("its processes are managers of events (gen_event)".to_owned());
+    }
+    if !new.facts.exports("handle_call", 3) || new.facts.exports("system_continue", 3) {
+        return Err("its processes are no gen_servers".to_owned());
+    }
+    if changed.module_processes.wrapped_in.is_some() {
+        return Err("another behaviour runs its callbacks".to_owned());
+    }
+    match &decided.change.value {
+        Change::Soft => return Ok(None),
+        Change::Convert { .. } => {
+            return Err("a function of the plan converts its states".to_owned());
+        }
+        Change::Advanced(extra) => {
+            let exports = |arity| new.facts.exports("code_change", arity);
+            if !exports(3) || exports(4) {
+                return Err("it has no `code_change/3`, or a `code_change/4` as well".to_owned());
+            }
+            let (conversion, _) = conversion(changes, module, Kind::Server);
+            if !conversion.can_be_tried() {
+                return Err("its conversion does more than compute".to_owned());
+            }
+            let old = changed.old.as_ref();
+            for (which, beam) in [("running", old), ("new", Some(new))] {
+                let Some(beam) = beam else { continue };
+                let what = ShimFor {
+                    agent: "updo_agent_0000",
+                    key: "updo_live_0000",
+                    about: extra.clone(),
+                };
+                if let Err(why) = shim(&beam.bytes, &what) {
+                    return Err(format!("of the {which} version: {why}"));
+                }
+            }
+            Ok(Some(extra.clone()))
+        }
+    }
+}
