@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use updo::name::Module;
-use updo::twin::{Converters, excerpt};
+use updo::twin::{Converters, SUFFIX, excerpt};
 
 use super::room::{Room, agreed, beams, installed, setting};
 
@@ -142,6 +142,8 @@ fn what_belongs_to_a_whole_module_needs_a_twin() {
         made(&["plain", "called"], &by_plan),
         pair("called", "help other plain")
     );
+    // No module has a twin with the name of an excerpt, not even one that is called like it.
+    assert!(!excerpt::NAME.ends_with(SUFFIX));
     let found = excerpt::excerpt(&set, wanted(&["plain"]), installed().otp).expect("an excerpt");
     let names: Vec<String> = found.modules.iter().map(ToString::to_string).collect();
     assert_eq!(names, ["help", "other", "plain"]);

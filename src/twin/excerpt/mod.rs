@@ -23,8 +23,9 @@ use super::error::NoTwin;
 use copy::Excerpted;
 use source::{Source, text};
 
-/// The name of the module that an excerpt is.
-pub const NAME: &str = "conversions@updo";
+/// The name of the module that an excerpt is. It does not end as the names of twins do ([`super::SUFFIX`]), so that no
+/// module of an upgrade can have a twin of this name.
+pub const NAME: &str = "updo@conversions";
 
 /// What is between the name of a module's twin and that of a function, in the names of an excerpt.
 const MARK: &str = ":";
