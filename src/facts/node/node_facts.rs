@@ -6,7 +6,8 @@
 //! [`queries`](super::queries), files are asked about in [`node_files`](super::node_files), processes in
 //! [`processes`](super::processes).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::OnceLock;
 
 use super::ask::{Ask, function, unexpected_reply};
 use super::folders::{folder_of, in_place, is_stage};
@@ -88,6 +89,8 @@ pub struct NodeFacts {
     pub path: Vec<String>,
     /// Whether code is never loaded by being called (`code:get_mode/0`).
     pub embedded: bool,
+    /// Which application lists a module; made of `apps` when that is asked for the first time.
+    pub listed_by: OnceLock<HashMap<Module, App>>,
 }
 
 impl NodeFacts {
@@ -101,10 +104,16 @@ impl NodeFacts {
 
     /// The application that lists a module.
     pub fn app_of(&self, module: &Module) -> Option<&App> {
-        self.apps
-            .iter()
-            .find(|(_, app)| app.modules.contains(module))
-            .map(|(name, _)| name)
+        let listed_by = self.listed_by.get_or_init(|| {
+            let mut all = HashMap::new();
+            for (name, app) in &self.apps {
+                for module in &app.modules {
+                    all.entry(module.clone()).or_insert_with(|| name.clone());
+                }
+            }
+            all
+        });
+        listed_by.get(module)
     }
 
     /// The modules of kernel, stdlib and erts, which an upgrade itself uses.
@@ -165,6 +174,7 @@ pub fn gather(session: &Session) -> Result<NodeFacts> {
         loaded: ask.loaded()?,
         apps: ask.apps()?,
         otp_lib,
+        listed_by: OnceLock::new(),
     };
     ask.make_absolute(&mut facts)?;
     for loaded in facts.loaded.values_mut() {
