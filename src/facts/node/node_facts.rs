@@ -91,6 +91,8 @@ pub struct NodeFacts {
     pub embedded: bool,
     /// Which application lists a module; made of `apps` when that is asked for the first time.
     pub listed_by: OnceLock<HashMap<Module, App>>,
+    /// Where applications have their beams; found when that is asked for the first time.
+    pub homes: OnceLock<HashMap<App, String>>,
 }
 
 impl NodeFacts {
@@ -135,8 +137,19 @@ impl NodeFacts {
     /// else where it leads (an upgrade loads changed modules only, the others keep the file they had; of an application
     /// that is only loaded there may be no module yet).
     pub fn folder_of_app(&self, app: &App) -> Option<&str> {
+        let homes = self.homes.get_or_init(|| {
+            let homes = self.apps.iter();
+            let homes = homes.filter_map(|(app, running)| Some((app, self.home(app, running)?)));
+            homes
+                .map(|(app, home)| (app.clone(), home.to_owned()))
+                .collect()
+        });
+        homes.get(app).map(String::as_str)
+    }
+
+    fn home(&self, app: &App, running: &RunningApp) -> Option<&str> {
         let mut folders: BTreeMap<&str, usize> = BTreeMap::new();
-        let files = self.apps.get(app)?.modules.iter();
+        let files = running.modules.iter();
         for folder in files.filter_map(|m| folder_of(self.file_of(m)?)) {
             *folders.entry(folder).or_default() += 1;
         }
@@ -175,6 +188,7 @@ pub fn gather(session: &Session) -> Result<NodeFacts> {
         apps: ask.apps()?,
         otp_lib,
         listed_by: OnceLock::new(),
+        homes: OnceLock::new(),
     };
     ask.make_absolute(&mut facts)?;
     for loaded in facts.loaded.values_mut() {
