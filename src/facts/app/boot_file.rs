@@ -13,6 +13,10 @@ use crate::term::{Atom, Term};
 /// The largest boot file that is read.
 pub const MAX_BOOT: usize = 16 << 20;
 
+/// The longest folders that all `primLoad` look through, in bytes together: hundreds of times those of a large release.
+/// Each has those of the last `path`, so that a small file could stand for a large multiple of itself.
+const MAX_FOLDERS: usize = 8 << 20;
+
 /// A boot file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BootFile {
@@ -44,7 +48,28 @@ impl BootFile {
             return Err(format!("more than {MAX_BOOT} bytes"));
         }
         let term = decode(bytes).map_err(|why| why.to_string())?;
-        Self::of(&term).ok_or_else(|| "it is not {script, {Name, Vsn}, Commands}".to_owned())
+        let read = Self::of(&term).ok_or("it is not {script, {Name, Vsn}, Commands}")?;
+        match read.looks_through() > MAX_FOLDERS {
+            true => Err("its modules are looked for in too many folders".to_owned()),
+            false => Ok(read),
+        }
+    }
+
+    /// Bytes of the folders of all [`LoadGroup`]s.
+    fn looks_through(&self) -> usize {
+        let (mut folders, mut all) = (0, 0_usize);
+        for command in &self.commands {
+            match command.as_tuple() {
+                Some([word, list]) if word.is_atom("path") => {
+                    folders = texts(list).iter().map(|folder| folder.len() + 1).sum();
+                }
+                Some([word, _]) if word.is_atom("primLoad") => {
+                    all = all.saturating_add(folders);
+                }
+                _ => {}
+            }
+        }
+        all
     }
 
     fn of(term: &Term) -> Option<Self> {
@@ -353,6 +378,23 @@ mod tests {
             [format!("{last}/.updo-abcd"), last.to_owned()]
         );
         assert_eq!(staged.groups()[0], boot().groups()[0]);
+    }
+
+    /// A file of 100 KB that would have taken more than a gigabyte.
+    #[test]
+    fn a_boot_file_that_stands_for_much_more_is_refused() {
+        let of = |folders: u32, groups: u32| {
+            let folders = (0..folders).map(|n| Term::string(&format!("/{n}")));
+            let path = Term::tuple([Term::atom("path"), Term::list(folders)]);
+            let load = Term::tuple([Term::atom("primLoad"), Term::list([])]);
+            let loads = (0..groups).map(|_| load.clone());
+            let commands = Term::list(std::iter::once(path).chain(loads));
+            let file = encode(&Term::tuple([Term::atom("script"), Term::Int(1), commands]));
+            assert!(file.len() < 200_000);
+            BootFile::read(&file).map(|boot| boot.groups().len())
+        };
+        assert_eq!(of(500, 500), Ok(500));
+        assert!(of(5000, 5000).is_err_and(|why| why.contains("folders")));
     }
 
     #[test]
