@@ -373,10 +373,7 @@ mod tests {
         let whole = unusual();
         let tarball = unpacked(&whole[..]).expect("an archive");
         let names: Vec<&str> = tarball.files.keys().map(String::as_str).collect();
-        assert_eq!(
-            (names.len(), names[0], names[1]),
-            (4, "five.beam", &*names[1])
-        );
+        assert_eq!((names.len(), names[0]), (4, "five.beam"));
         assert!(
             names.contains(&"three.app") && names[1].starts_with("longlong"),
             "{names:?}"
