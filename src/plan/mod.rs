@@ -11,6 +11,7 @@ mod include;
 pub mod load;
 pub mod offline;
 mod options;
+mod per_node;
 pub mod rehearse;
 mod resolve;
 pub mod rollout;

@@ -8,7 +8,7 @@ use super::SOAK;
 use super::constants::constants;
 use super::load::Located;
 use super::offline::Offline;
-use super::options::{attribute, budget, constant, duration, known, unsupported, wrong};
+use super::options::{budget, constant, duration, known, unsupported};
 use super::rehearse::Rehearse;
 use super::scope::{self, Names};
 use super::{
@@ -21,8 +21,7 @@ use crate::eval::{Bindings, Evaluator, FailureKind, Functions, Phase};
 use crate::facts::compare::library_versions::Libraries;
 use crate::syntax::WINDOWS;
 use crate::syntax::ast::{
-    Expr, ExprKind, HookPoint, InsertAnchor, OptionPair, Spanned, Statement, StatementKind, Tail,
-    is_rest,
+    Expr, ExprKind, HookPoint, InsertAnchor, Spanned, Statement, StatementKind, Tail, is_rest,
 };
 use crate::syntax::walk::{self, variables};
 use crate::term::Term;
@@ -399,112 +398,6 @@ impl Resolver<'_> {
         }
     }
 
-    /// Keeps a statement that is decided per node; an override without a reason is worth a word.
-    fn rule(&mut self, statement: Statement, layer: usize) {
-        let (StatementKind::Relation { tail, .. }
-        | StatementKind::Cycle { tail, .. }
-        | StatementKind::Module { tail, .. }
-        | StatementKind::OwnWindows { tail, .. }
-        | StatementKind::Insert { tail, .. }
-        | StatementKind::Hook { tail, .. }
-        | StatementKind::Exclude { tail, .. }
-        | StatementKind::Only { tail, .. }) = &statement.kind
-        else {
-            return;
-        };
-        if tail.because.is_none() {
-            self.diagnostics.push(
-                Diagnostic::new(Code::A311, "override without a reason")
-                    .label(statement.span, "why?")
-                    .help("add `because \"…\"`"),
-            );
-        }
-        self.plan.rules.push(Rule { statement, layer });
-    }
-
-    /// A subject: what can be computed without a node must be a module or a list of modules.
-    fn subject(&mut self, expr: &Expr) {
-        let Some(term) = self.early(expr) else { return };
-        let is_modules = match &term {
-            Term::Atom(_) => true,
-            Term::List(list) => list.iter().all(|element| element.as_atom().is_some()),
-            _ => false,
-        };
-        if !is_modules {
-            let diagnostic =
-                Diagnostic::new(Code::E205, format!("a subject wants modules, got `{term}`"))
-                    .label(expr.span, "not a module or a list of modules");
-            let quoted = term.as_list().is_some() && term.to_text().is_some();
-            self.diagnostics.push(if quoted {
-                diagnostic.help("remove the quotes; a pattern is `glob(\"…\")`")
-            } else {
-                diagnostic
-            });
-        }
-    }
-
-    /// An option of `module`, as far as it can be computed without a node.
-    fn attribute(&mut self, pair: &OptionPair) {
-        if let Some(term) = self.early(&pair.value)
-            && let Err(wants) = attribute(pair.key.value.as_str(), &term)
-        {
-            let word = pair.key.value.as_str();
-            self.diagnostics
-                .push(wrong(word, wants, &pair.value, &term));
-        }
-    }
-
-    pub(super) fn guard(&mut self, tail: &Tail) {
-        for condition in &tail.when {
-            if let Some(value) = self.early(condition)
-                && !value.is_atom("true")
-                && !value.is_atom("false")
-            {
-                let title = format!("this condition is neither `true` nor `false`, but `{value}`");
-                self.diagnostics.push(
-                    Diagnostic::new(Code::E704, title).label(condition.span, "not a condition"),
-                );
-            }
-        }
-    }
-
-    /// Puts the condition of `include … when` on a statement. What can be decided without a node is decided here;
-    /// names are defined in any case, so that what they mean does not depend on a node.
-    fn applies(&mut self, statement: &mut Statement, condition: Expr) -> bool {
-        if matches!(
-            statement.kind,
-            StatementKind::Include { .. }
-                | StatementKind::Param { .. }
-                | StatementKind::Bind { .. }
-                | StatementKind::Function { .. }
-        ) {
-            return true;
-        }
-        // What is wrong with the condition is reported at its place.
-        let before = self.diagnostics.len();
-        let value = self.early(&condition);
-        if self.diagnostics.len() > before {
-            self.diagnostics.truncate(before);
-            return true;
-        }
-        if let Some(value) = value {
-            return value.is_atom("true");
-        }
-        match statement.kind.tail_mut() {
-            Some(tail) => {
-                tail.when.insert(0, condition);
-                true
-            }
-            None => {
-                let what = "this statement, in a file whose `include` has a guard about the node,";
-                let diagnostic = unsupported(statement.span, what);
-                self.diagnostics
-                    .push(diagnostic.label(condition.span, "the guard"));
-                false
-            }
-        }
-    }
-
     /// W111: maps that give a key twice.
     fn doubles(&mut self, statement: &Statement) {
         let diagnostics = &mut self.diagnostics;
@@ -533,7 +426,7 @@ impl Resolver<'_> {
 
     /// What an expression of the facts moment is worth already now. What is wrong for every node is reported; what
     /// needs a node is not.
-    fn early(&mut self, expr: &Expr) -> Option<Term> {
+    pub(super) fn early(&mut self, expr: &Expr) -> Option<Term> {
         if let Some(term) = expr.as_literal() {
             return Some(term);
         }

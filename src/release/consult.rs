@@ -15,8 +15,9 @@ use crate::diag::Span;
 use crate::term::etf::MAX_DEPTH;
 use crate::term::{Fun, Term};
 
-/// Largest file that is read, in bytes.
-pub const MAX_FILE: u64 = 16 * 1024 * 1024;
+/// Largest file that is read, in bytes: ten times that of an application of ten thousand modules. Its term has up to a
+/// hundred times as many in memory.
+pub const MAX_FILE: u64 = 4 * 1024 * 1024;
 
 /// Where a term and its elements are in the text. Numbers, atoms, strings and maps have no elements here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

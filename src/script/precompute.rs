@@ -24,14 +24,39 @@ struct Candidate {
     reached: BTreeSet<Module>,
 }
 
+/// What is true of an upgrade as a whole.
+#[derive(Clone, Copy)]
+struct Whole {
+    /// Whether it has implementations of protocols: a protocol finds them by name, wherever it is called.
+    implements: bool,
+    /// Whether a module is called when it is loaded.
+    on_load: bool,
+}
+
+impl Whole {
+    fn of(changes: &ChangeSet, rules: &Ruleset) -> Self {
+        let mut beams = changes.modules.values().filter_map(|one| one.new.as_ref());
+        let on_load = rules.modules.keys().any(|module| {
+            let changed = changes.modules.get(module);
+            let new = changed.and_then(|changed| changed.new.as_ref());
+            new.is_some_and(|new| new.facts.code.on_load.is_some())
+        });
+        Self {
+            implements: beams.any(|new| new.facts.exports("__impl__", 1)),
+            on_load,
+        }
+    }
+}
+
 /// The conversions of a script that are computed before the switch, with the twins for it; for a node of an OTP release.
 pub fn precomputed(changes: &ChangeSet, rules: &Ruleset, script: &Script, otp: u32) -> Precomputed {
     if matches!(script.by, Executor::ReleaseHandler(_)) {
         return Precomputed::default();
     }
+    let whole = Whole::of(changes, rules);
     let candidates: BTreeMap<Module, Candidate> = windows(&script.low)
         .into_iter()
-        .flat_map(|window| of_window(changes, rules, window))
+        .flat_map(|window| of_window(changes, rules, whole, window))
         .collect();
     let needed: BTreeSet<&Module> = candidates
         .iter()
@@ -94,6 +119,7 @@ fn windows(low: &[Instruction]) -> Vec<&[Instruction]> {
 fn of_window(
     changes: &ChangeSet,
     rules: &Ruleset,
+    whole: Whole,
     window: &[Instruction],
 ) -> Vec<(Module, Candidate)> {
     let Some(switch) = window.iter().position(Instruction::is_switch) else {
@@ -111,13 +137,15 @@ fn of_window(
     let candidates: Vec<(Module, Candidate)> = converted
         .iter()
         .filter_map(|(module, change)| {
-            Some((module.clone(), candidate(changes, rules, module, change)?))
+            let candidate = candidate(changes, rules, whole, module, change)?;
+            Some((module.clone(), candidate))
         })
         .collect();
+    let names: BTreeSet<&Module> = candidates.iter().map(|(name, _)| name).collect();
     // What a conversion reads must be what it would read behind the switch.
     let known = |(module, change): &&&(Module, Change)| {
         *change == Change::Soft
-            || candidates.iter().any(|(name, _)| name == module)
+            || names.contains(module)
             || is_quiet_supervisor(changes, rules, module)
     };
     let nothing_else = window.iter().all(|instruction| {
@@ -129,14 +157,7 @@ fn of_window(
                 | Instruction::CodeChange { .. }
         ) || instruction.is_switch()
     });
-    let on_load = rules.modules.keys().any(|module| {
-        let new = changes
-            .modules
-            .get(module)
-            .and_then(|changed| changed.new.as_ref());
-        new.is_some_and(|new| new.facts.code.on_load.is_some())
-    });
-    let quiet = nothing_else && !on_load && converted.iter().all(|one| known(&one));
+    let quiet = nothing_else && !whole.on_load && converted.iter().all(|one| known(&one));
     let mut candidates = candidates;
     candidates.retain(|(_, candidate)| candidate.effect == Effect::Pure || quiet);
     candidates
@@ -145,6 +166,7 @@ fn of_window(
 fn candidate(
     changes: &ChangeSet,
     rules: &Ruleset,
+    whole: Whole,
     module: &Module,
     change: &Change,
 ) -> Option<Candidate> {
@@ -168,10 +190,7 @@ fn candidate(
         let mut all = reached.iter().chain([module]);
         all.any(|module| converts_by_name(changes, module))
     };
-    // A protocol finds its implementations by name, wherever it is called.
-    let mut beams = changes.modules.values().filter_map(|one| one.new.as_ref());
-    let implements = beams.any(|new| new.facts.exports("__impl__", 1));
-    let alone = conversion.can_be_tried() && !implements && !by_name();
+    let alone = conversion.can_be_tried() && !whole.implements && !by_name();
     alone.then_some(Candidate {
         form,
         effect: conversion.effect,

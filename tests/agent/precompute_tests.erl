@@ -724,7 +724,7 @@ computed_interpreted() ->
 
 %% Clauses: of the conversions of t_xa and t_xb.
 excerpt(Clauses) ->
-    {N, B} = compile("-module('conversions@updo'). -export(['t_xa@updo:code_change'/3,'t_xb@updo:code_change'/3]). "
+    {N, B} = compile("-module(updo@conversions). -export(['t_xa@updo:code_change'/3,'t_xb@updo:code_change'/3]). "
                      "'t_xa@updo:code_change'(V,{1,X},E) -> {ok,{2,X,{V,E}}}. " ++ Clauses ++
                      "helped(V,X,E) -> 't_xb@updo:other'(V,X,E). 't_xb@updo:other'(V,X,E) -> {ok,{2,X,{V,E}}}."),
     [#{twin => N, new => B, funs => 1}
@@ -749,7 +749,7 @@ excerpt_computes() ->
         %% With a fun of the excerpt the module itself converts, behind the switch.
         [{2, I, {"1.0", extra}} = ask(P) || {I, P} <- lists:zip(lists:seq(1, 100), Bs)],
         no_traces(t_xa, As ++ Bs),
-        false = erlang:module_loaded('conversions@updo'),
+        false = erlang:module_loaded(updo@conversions),
         [exit(P, kill) || P <- As ++ Bs],
         clean()
      end || Clauses <- [Plain, Fun], More <- [#{}, #{early => [t_xa, t_xb], rehearsed => [t_xa, t_xb]}]].
@@ -766,7 +766,7 @@ excerpt_fails() ->
     unchanged(W),
     [{1, I} = ask(Q) || Qs <- [As, Bs], {I, Q} <- lists:zip(lists:seq(1, 100), Qs)],
     no_traces(t_xa, As ++ Bs),
-    false = erlang:module_loaded('conversions@updo'),
+    false = erlang:module_loaded(updo@conversions),
     [exit(Q, kill) || Q <- As ++ Bs].
 
 excerpt_rehearses() ->

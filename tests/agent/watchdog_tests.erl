@@ -5,7 +5,7 @@
 -import(agent_tests, [load/1, module/2, job/2, job/3, window/2, server/2, server/3, start/2, ask/1, clean/0, boot_fast/1,
                       is_now/1, flush/0, wait/2, wait/3, suspended/0, interpreted/1]).
 
-tests() -> [all_killed, all_killed_failing, all_killed_settings, all_killed_later, watchdog_replaced, all_killed_interpreted, all_killed_early, all_killed_first].
+tests() -> [all_killed, all_killed_failing, all_killed_settings, all_killed_later, watchdog_replaced, all_killed_interpreted, all_killed_early, all_killed_first, nothing_stays_of_both_killed].
 
 rounds() -> list_to_integer(os:getenv("UPDO_KILLS", "12")).
 
@@ -114,6 +114,27 @@ all_killed_settings() ->
     {undefined, {ok, 1}} = {application:get_env(kernel, updo_new), application:get_env(kernel, updo_kept)},
     over(),
     application:unset_env(kernel, updo_kept),
+    exit(P, kill).
+
+%% The process that monitors what was suspended outlives executor and guardian, but not for long: the agent's module goes.
+nothing_stays_of_both_killed() ->
+    {V1, V2} = {server(t_wb, 1), server(t_wb, 2)},
+    load(V1),
+    P = start(t_wb, 1),
+    Steps = [{1, {suspend, [[{t_wb, default}]]}}, {2, {apply, {timer, sleep, [5000]}}}, {3, {load, [t_wb]}}, {4, {resume, [t_wb]}}],
+    {ok, _} = boot_fast(job([module(V2, V1)], Steps)),
+    {G, E} = receive {updo, _, _, {started, #{guardian := G0, executor := E0}}} -> {G0, E0} after 5000 -> error(not_started) end,
+    wait(fun() -> suspended() =:= [P] end, not_suspended),
+    together(fun() -> [exit(Q, kill) || Q <- [G, E]] end),
+    T = erlang:monotonic_time(millisecond),
+    {old, #{resumed := 1, reason := agent_killed}, _, _} = finished([]),
+    {1, 1} = ask(P),
+    Agents = fun() -> [M || {M, _} <- code:all_loaded(), lists:prefix("updo_agent_", atom_to_list(M))] end,
+    wait(fun() -> agents() =:= [] andalso Agents() =:= [] end, agent_left, 2000),
+    Ms = erlang:monotonic_time(millisecond) - T,
+    io:format("        gone after ~p ms~n", [Ms]),
+    {true, _} = {Ms < 4000, Ms},
+    over(),
     exit(P, kill).
 
 %% After the result is known and before it is settled: the keys go, the result can be had.

@@ -99,7 +99,7 @@ impl World {
             apps: BTreeMap::from([(App::new("shop"), shop)]),
             otp_lib: "/otp".to_owned(),
             path: Vec::new(),
-            embedded: false,
+            ..NodeFacts::default()
         }
     }
 

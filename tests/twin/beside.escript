@@ -111,7 +111,7 @@ load_all() ->
     case filelib:is_file(in("excerpt.beam")) of
         false -> [{module, Name} = load(Name, File) || {_, Name, File, _} <- twins()];
         true ->
-            {module, Excerpt} = load('conversions@updo', in("excerpt.beam")),
+            {module, Excerpt} = load(updo@conversions, in("excerpt.beam")),
             Has = maps:from_list([{F, true} || F <- erlang:get_module_info(Excerpt, exports)]),
             [front(M, Name, Original, Excerpt, Has) || {M, Name, _, Original} <- twins()],
             true = code:delete(Excerpt),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use updo::name::Module;
-use updo::twin::{Converters, excerpt};
+use updo::twin::{Converters, SUFFIX, excerpt};
 
 use super::room::{Room, agreed, beams, installed, setting};
 
@@ -64,6 +64,113 @@ fn an_elixir_in_one_module_parses_and_formats_the_same() {
     let cases = agreed(&room.run("elixir", &args(2, 500)));
     println!("excerpts: {cases} parses and prints the same");
     assert!(functions > 4000 && cases >= 10, "{functions}, {cases}");
+}
+
+/// Modules of `-module(NAME). TEXT`, and for some of them which conversions are in an excerpt, which modules have twins,
+/// and which have neither.
+struct Made(BTreeMap<Module, Vec<u8>>);
+
+impl Made {
+    fn of(modules: &[(&str, &str)]) -> Self {
+        let room = Room::new();
+        for (name, text) in modules {
+            let text = format!("-module({name}).\n{text}\n");
+            fs::write(room.path().join(format!("{name}.erl")), text).expect("written");
+        }
+        assert!(room.run("all_compiled", &[]).is_atom("ok"));
+        let beam = |name: &str| fs::read(room.path().join(format!("{name}.beam")));
+        let beams = modules
+            .iter()
+            .map(|(name, _)| (Module::new(*name), beam(name).expect("compiled")));
+        Self(beams.collect())
+    }
+
+    fn of_conversions(&self, names: &[&'static str]) -> [String; 3] {
+        let set: BTreeMap<&Module, &[u8]> = self.0.iter().map(|(m, b)| (m, &b[..])).collect();
+        let begins = &[("code_change", 3), ("code_change", 4)][..];
+        let wanted = names
+            .iter()
+            .map(|name| set.get_key_value(&Module::new(*name)));
+        let wanted: Vec<_> = wanted
+            .map(|found| (*found.expect("it is there").0, begins))
+            .collect();
+        let made = Converters::of(&set, &wanted, &BTreeSet::new(), installed().otp);
+        let of_excerpt = made.excerpt.iter().flat_map(|found| found.entries.keys());
+        let names = |all: Vec<&Module>| -> String {
+            let all: Vec<&str> = all.into_iter().map(Module::as_str).collect();
+            all.join(" ")
+        };
+        [
+            names(of_excerpt.collect()),
+            names(made.twins.iter().map(|twin| &twin.module).collect()),
+            names(made.refused.keys().collect()),
+        ]
+    }
+}
+
+/// A stub of a NIF fails where there is no library, and what `on_load` has set up is missing in a module of another name:
+/// of such modules nothing is taken, whichever function is needed.
+#[test]
+fn of_modules_with_nifs_or_on_load_nothing_is_taken() {
+    let made = Made::of(&[
+        (
+            "plain",
+            "-export([code_change/3]). code_change(_, S, _) -> {ok, [S]}.",
+        ),
+        (
+            "stubs",
+            "-export([code_change/3, add/1, init/0]). code_change(_, S, _) -> {ok, add(S)}. \
+             add(_) -> erlang:nif_error(not_loaded). init() -> erlang:load_nif(\"./stubs\", 0).",
+        ),
+        (
+            "sets_up",
+            "-export([code_change/3]). -on_load(init/0). code_change(_, S, _) -> {ok, [S]}. \
+             init() -> persistent_term:put(k, 1), ok.",
+        ),
+        (
+            "calls_stubs",
+            "-export([code_change/3]). code_change(_, S, _) -> {ok, stubs:add(S)}.",
+        ),
+        (
+            "calls_set_up",
+            "-export([code_change/3]). code_change(V, S, E) -> sets_up:code_change(V, S, E).",
+        ),
+    ]);
+    let all = ["plain", "stubs", "sets_up", "calls_stubs", "calls_set_up"];
+    assert_eq!(
+        made.of_conversions(&all),
+        ["plain", "calls_set_up calls_stubs", "sets_up stubs"]
+    );
+}
+
+/// A call of a function that its module does not export fails, in an excerpt as anywhere else.
+#[test]
+fn what_is_not_exported_is_not_called_from_outside() {
+    let made = Made::of(&[
+        (
+            "plain",
+            "-export([code_change/3]). code_change(_, S, _) -> {ok, help:f(S)}.",
+        ),
+        ("help", "-export([g/1]). f(S) -> [S]. g(S) -> f(S)."),
+        (
+            "itself",
+            "-export([code_change/3, g/1]). code_change(_, S, _) -> {ok, ?MODULE:f(S)}. \
+             f(S) -> [S]. g(S) -> f(S).",
+        ),
+        (
+            "hidden",
+            "-export([g/3]). code_change(_, S, _) -> {ok, S}. g(V, S, E) -> code_change(V, S, E).",
+        ),
+        (
+            "one",
+            "-export([code_change/3, g/4]). code_change(_, S, _) -> {ok, S}. \
+             code_change(_, N, S, _) -> {ok, N, S}. g(V, N, S, E) -> code_change(V, N, S, E).",
+        ),
+    ]);
+    assert_eq!(
+        made.of_conversions(&["plain", "itself", "hidden", "one"]),
+        ["one", "help hidden itself plain", ""]
+    );
 }
 
 /// A conversion that needs its module as a whole has a twin, and so has each module that a twin calls; all others are in
@@ -142,6 +249,8 @@ fn what_belongs_to_a_whole_module_needs_a_twin() {
         made(&["plain", "called"], &by_plan),
         pair("called", "help other plain")
     );
+    // No module has a twin with the name of an excerpt, not even one that is called like it.
+    assert!(!excerpt::NAME.ends_with(SUFFIX));
     let found = excerpt::excerpt(&set, wanted(&["plain"]), installed().otp).expect("an excerpt");
     let names: Vec<String> = found.modules.iter().map(ToString::to_string).collect();
     assert_eq!(names, ["help", "other", "plain"]);

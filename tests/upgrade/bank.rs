@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use updo::twin::excerpt;
+
 use crate::support::apps::{Deployed, bank};
 use crate::support::desk::Desk;
 use crate::support::{PATIENCE, TestNode};
@@ -168,9 +170,10 @@ pub fn await_standing(node: &TestNode) {
 /// Waits until conversions are tried on copies, before anything is switched.
 #[track_caller]
 pub fn await_computing(node: &TestNode) {
-    node.await_true(
-        "[] =/= [P || P <- processes(), {_, {conversions@updo, _, _}} <- [process_info(P, current_function)]]",
-    );
+    node.await_true(&format!(
+        "[] =/= [P || P <- processes(), {{_, {{{}, _, _}}}} <- [process_info(P, current_function)]]",
+        excerpt::NAME
+    ));
     assert_eq!(node.eval_text("erlang:module_loaded(bank_fee)"), "false");
 }
 

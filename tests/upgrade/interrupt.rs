@@ -1,5 +1,7 @@
 //! Ctrl-C: before the point of no return all processes are resumed; later the node finishes; twice detaches.
 
+use updo::twin::excerpt;
+
 use crate::bank::{Is, Plan, await_computing, await_standing, is, pids_of, replaced};
 use crate::support::desk::{Desk, UPDO, Updo};
 
@@ -56,7 +58,7 @@ fn while_states_are_computed_the_run_is_aborted() {
             .says(&["E611", "all processes were resumed", "is as before"]);
         is(node, Is::Old, &pids);
         assert_eq!(
-            node.eval_text("erlang:module_loaded(conversions@updo)"),
+            node.eval_text(&format!("erlang:module_loaded({})", excerpt::NAME)),
             "false"
         );
     }

@@ -1,10 +1,16 @@
 //! Encoding and decoding are each other's opposite, for every step; and what the agent gets is what PROTOCOL.md says.
 
+use std::time::Duration;
+
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
+use crate::exec::step::{
+    ChildAction, ChildStep, KnownChildren, ListEntry, ListedChildren, RenewedChildren,
+};
+use crate::exec::trial::{Limits, Seek, StateKind, Trial, TrialCheck};
 use crate::rules::Purge;
 use crate::script::instruction::Nodes;
 use crate::term::etf;

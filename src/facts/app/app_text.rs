@@ -4,6 +4,7 @@
 //! Takes the bytes of a `.app` file, gives them with other names in `modules` or another `env`. A name that was added and
 //! is taken out again leaves the bytes that were there before.
 
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use super::app_specs::Spec;
@@ -22,37 +23,58 @@ pub fn with_modules(
     add: &[&Module],
     remove: &[&Module],
 ) -> Result<Vec<u8>, String> {
-    let (mut text, is_utf8) = characters(content);
-    for module in remove {
-        let list = list(&text)?;
-        let Some(at) = list.names.iter().position(|(name, _)| name == *module) else {
-            continue;
-        };
-        let this = list.names[at].1.clone();
-        let cut = match (at.checked_sub(1), list.names.get(at + 1)) {
-            (Some(before), _) => list.names[before].1.end..this.end,
-            (None, Some((_, next))) => this.start..next.start,
-            (None, None) => this,
-        };
-        text.replace_range(cut, "");
-    }
-    for module in add {
-        let list = list(&text)?;
-        if list.names.iter().any(|(name, _)| name == *module) {
-            continue;
-        }
-        let name = Term::atom(module.as_str()).to_string();
-        match list.names.last() {
-            Some((_, last)) => text.insert_str(last.end, &format!(",{name}")),
-            None => text.insert_str(list.inside, &name),
-        }
-    }
-    let changed = bytes(text, is_utf8)?;
+    let (text, is_utf8) = characters(content);
+    let changed = match add.is_empty() && remove.is_empty() {
+        true => text,
+        false => rewritten(&text, add, remove)?,
+    };
+    let changed = bytes(changed, is_utf8)?;
     let listed = Spec::read(&changed)?.modules.unwrap_or_default();
     let good = add.iter().all(|module| listed.contains(*module))
         && remove.iter().all(|module| !listed.contains(*module));
     good.then_some(changed)
         .ok_or_else(|| "its list of modules has an unusual form".to_owned())
+}
+
+/// The same of the text, in one pass however many the names are.
+fn rewritten(text: &str, add: &[&Module], remove: &[&Module]) -> Result<String, String> {
+    let List { inside, names } = list(text)?;
+    let mut places: HashMap<&Module, usize> = HashMap::new();
+    for (at, (name, _)) in names.iter().enumerate() {
+        places.entry(name).or_insert(at);
+    }
+    let gone: HashSet<usize> = remove
+        .iter()
+        .filter_map(|module| places.remove(*module))
+        .collect();
+    let (mut new, mut upto, mut last_kept) = (String::new(), 0, None);
+    for (at, (_, this)) in names.iter().enumerate() {
+        let next = names.get(at + 1).map(|(_, next)| next.start);
+        if !gone.contains(&at) {
+            new.push_str(&text[upto..this.end]);
+            upto = this.end;
+            last_kept = Some(new.len());
+        } else if last_kept.is_some() {
+            // With the comma before it.
+            upto = this.end;
+        } else {
+            new.push_str(&text[upto..this.start]);
+            upto = next.unwrap_or(this.end);
+        }
+    }
+    let mut added = String::new();
+    let mut known: HashSet<&Module> = places.into_keys().collect();
+    for module in add.iter().filter(|module| known.insert(**module)) {
+        if last_kept.is_some() || !added.is_empty() {
+            added.push(',');
+        }
+        added += &Term::atom(module.as_str()).to_string();
+    }
+    // Nothing before the first name has changed.
+    let at = last_kept.unwrap_or(inside);
+    new.push_str(&text[upto..]);
+    new.insert_str(at, &added);
+    Ok(new)
 }
 
 /// The bytes with another environment.
@@ -182,6 +204,8 @@ fn list(text: &str) -> Result<List, String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn changed(text: &[u8], add: &[&str], remove: &[&str]) -> Result<Vec<u8>, String> {
@@ -209,6 +233,27 @@ mod tests {
             changed(TEXT, &["shop_a"], &["shop_x"]).expect("a list"),
             TEXT
         );
+    }
+
+    proptest! {
+        #[test]
+        fn many_names_are_changed_as_if_one_by_one(
+            listed in proptest::sample::subsequence(vec!["a", "b", "c", "d", "e", "f"], 0..6),
+            add in proptest::sample::subsequence(vec!["a", "c", "g", "h"], 0..4),
+            remove in proptest::sample::subsequence(vec!["b", "d", "e", "f", "x"], 0..5).prop_shuffle(),
+            between in proptest::sample::select(vec![",", " , ", ",\n % more\n  "]),
+        ) {
+            let text = format!("{{application,s,[{{modules,[ {} ]}}]}}.", listed.join(between));
+            let at_once = changed(text.as_bytes(), &add, &remove).expect("a list");
+            let mut by_one = text.into_bytes();
+            for name in &remove {
+                by_one = changed(&by_one, &[], &[name]).expect("a list");
+            }
+            for name in &add {
+                by_one = changed(&by_one, &[name], &[]).expect("a list");
+            }
+            prop_assert_eq!(String::from_utf8(at_once), String::from_utf8(by_one));
+        }
     }
 
     #[test]

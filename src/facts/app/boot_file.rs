@@ -3,15 +3,19 @@
 //! Takes and gives bytes. Commands that are not understood pass through as they are; only `path`, `primLoad` and the
 //! lists of modules and environments in `{application, load, [_]}` are read and changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::name::{App, Module};
 use crate::syntax::parse_term;
-use crate::term::Term;
 use crate::term::etf::{decode, encode};
+use crate::term::{Atom, Term};
 
 /// The largest boot file that is read.
 pub const MAX_BOOT: usize = 16 << 20;
+
+/// The longest folders that all `primLoad` look through, in bytes together: hundreds of times those of a large release.
+/// Each has those of the last `path`, so that a small file could stand for a large multiple of itself.
+const MAX_FOLDERS: usize = 8 << 20;
 
 /// A boot file.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +35,9 @@ pub struct LoadGroup {
     pub modules: Vec<Module>,
 }
 
+/// A module, and whether a list is to name it.
+pub type Listed<'a> = (&'a Module, bool);
+
 impl BootFile {
     /// Reads a file.
     ///
@@ -41,7 +48,28 @@ impl BootFile {
             return Err(format!("more than {MAX_BOOT} bytes"));
         }
         let term = decode(bytes).map_err(|why| why.to_string())?;
-        Self::of(&term).ok_or_else(|| "it is not {script, {Name, Vsn}, Commands}".to_owned())
+        let read = Self::of(&term).ok_or("it is not {script, {Name, Vsn}, Commands}")?;
+        match read.looks_through() > MAX_FOLDERS {
+            true => Err("its modules are looked for in too many folders".to_owned()),
+            false => Ok(read),
+        }
+    }
+
+    /// Bytes of the folders of all [`LoadGroup`]s.
+    fn looks_through(&self) -> usize {
+        let (mut folders, mut all) = (0, 0_usize);
+        for command in &self.commands {
+            match command.as_tuple() {
+                Some([word, list]) if word.is_atom("path") => {
+                    folders = texts(list).iter().map(|folder| folder.len() + 1).sum();
+                }
+                Some([word, _]) if word.is_atom("primLoad") => {
+                    all = all.saturating_add(folders);
+                }
+                _ => {}
+            }
+        }
+        all
     }
 
     fn of(term: &Term) -> Option<Self> {
@@ -111,20 +139,23 @@ impl BootFile {
         groups
     }
 
-    /// Puts a module behind the others of a [`LoadGroup`], or takes it out.
-    pub fn load(&mut self, at: usize, module: &Module, loads: bool) {
+    /// Puts modules behind the others of a [`LoadGroup`], or takes them out, one after the other.
+    pub fn load(&mut self, at: usize, changes: &[Listed<'_>]) {
         if let Some(Term::Tuple(command)) = self.commands.get_mut(at)
             && let [_, Term::List(modules)] = &mut command[..]
         {
-            list(modules, module, loads);
+            list(modules, changes);
         }
     }
 
-    /// The same for the list in the specification of an application, when it has one.
-    pub fn specify(&mut self, app: &App, module: &Module, lists: bool) {
+    /// The same for the lists in the specifications of applications that have one.
+    pub fn specify(&mut self, changes: &BTreeMap<App, Vec<Listed<'_>>>) {
         for command in &mut self.commands {
-            if let Some(Term::List(modules)) = specified(command, app, "modules") {
-                list(modules, module, lists);
+            if let Some((app, keys)) = specification(command)
+                && let Some(changes) = changes.get(app.as_str())
+                && let Some(Term::List(modules)) = value(keys, "modules")
+            {
+                list(modules, changes);
             }
         }
     }
@@ -132,7 +163,10 @@ impl BootFile {
     /// Replaces the environment in the specification of an application, when it has one.
     pub fn configure(&mut self, app: &App, env: &Term) {
         for command in &mut self.commands {
-            if let Some(value) = specified(command, app, "env") {
+            if let Some((name, keys)) = specification(command)
+                && name.as_str() == app.as_str()
+                && let Some(value) = value(keys, "env")
+            {
                 *value = env.clone();
             }
         }
@@ -192,22 +226,25 @@ fn texts(list: &Term) -> Vec<String> {
     list.iter().filter_map(Term::to_text).collect()
 }
 
-/// The value of a key in `{apply, {application, load, [{application, App, Keys}]}}`.
-fn specified<'t>(command: &'t mut Term, app: &App, key: &str) -> Option<&'t mut Term> {
-    let keys = match fields(command)? {
+/// Application and keys of `{apply, {application, load, [{application, App, Keys}]}}`.
+fn specification(command: &mut Term) -> Option<(&Atom, &mut Vec<Term>)> {
+    match fields(command)? {
         [word, call] if word.is_atom("apply") => match fields(call)? {
             [module, function, Term::List(args)]
                 if module.is_atom("application") && function.is_atom("load") =>
             {
                 match fields(args.first_mut()?)? {
-                    [_, name, Term::List(keys)] if name.is_atom(app.as_str()) => keys,
-                    _ => return None,
+                    [_, Term::Atom(name), Term::List(keys)] => Some((name, keys)),
+                    _ => None,
                 }
             }
-            _ => return None,
+            _ => None,
         },
-        _ => return None,
-    };
+        _ => None,
+    }
+}
+
+fn value<'t>(keys: &'t mut [Term], key: &str) -> Option<&'t mut Term> {
     keys.iter_mut().find_map(|pair| match fields(pair)? {
         [word, value] if word.is_atom(key) => Some(value),
         _ => None,
@@ -221,17 +258,42 @@ fn fields(term: &mut Term) -> Option<&mut [Term]> {
     }
 }
 
-fn list(modules: &mut Vec<Term>, module: &Module, lists: bool) {
-    let is_this = |term: &Term| term.is_atom(module.as_str());
-    if !lists {
-        modules.retain(|term| !is_this(term));
-    } else if !modules.iter().any(is_this) {
-        modules.push(Term::atom(module.as_str()));
+/// One pass over the list, however many the changes are.
+fn list(modules: &mut Vec<Term>, changes: &[Listed<'_>]) {
+    let names = modules.iter().filter_map(Term::as_atom);
+    // Where a name is that is listed: `None` in the list as it was, else its place among those that are new.
+    let mut listed: HashMap<&str, Option<usize>> =
+        names.map(|name| (name.as_str(), None)).collect();
+    let (mut gone, mut new) = (HashSet::new(), Vec::new());
+    for (module, lists) in changes {
+        let name = module.as_str();
+        match (lists, listed.get(name).copied()) {
+            (true, None) => {
+                listed.insert(name, Some(new.len()));
+                new.push(Some(name));
+            }
+            (false, Some(place)) => {
+                match place {
+                    None => _ = gone.insert(name.to_owned()),
+                    Some(place) => new[place] = None,
+                }
+                listed.remove(name);
+            }
+            _ => {}
+        }
     }
+    modules.retain(|term| {
+        let name = term.as_atom().map(Atom::as_str);
+        name.is_none_or(|name| !gone.contains(name))
+    });
+    modules.extend(new.into_iter().flatten().map(Term::atom));
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     fn boot() -> BootFile {
@@ -249,9 +311,10 @@ mod tests {
         let (before, mut after) = (boot(), boot());
         let (module, app) = (Module::new("shop_b"), App::new("shop"));
         let at = before.groups()[1].at;
-        after.load(at, &module, true);
-        after.load(at, &module, true);
-        after.specify(&app, &module, true);
+        let specified = |lists| BTreeMap::from([(app.clone(), vec![(&module, lists)])]);
+        after.load(at, &[(&module, true)]);
+        after.load(at, &[(&module, true)]);
+        after.specify(&specified(true));
         let text = after.term().to_string();
         assert_eq!(text.matches("shop_b").count(), 2, "{text}");
         assert_eq!(BootFile::read(&after.bytes()), Ok(after.clone()));
@@ -260,9 +323,34 @@ mod tests {
         let script = String::from_utf8(script.expect("it was the same")).expect("UTF-8");
         assert!(script.starts_with("%% made\n{script,\n"), "{script}");
         assert_eq!(after.script_text(&before, b"{script,other,[]}."), None);
-        after.load(at, &module, false);
-        after.specify(&app, &module, false);
+        after.load(at, &[(&module, false)]);
+        after.specify(&specified(false));
         assert_eq!(after.bytes(), before.bytes());
+    }
+
+    proptest! {
+        #[test]
+        fn many_changes_are_made_as_if_one_by_one(
+            begun in vec(0_u8..6, 0..5),
+            changes in vec((0_u8..6, proptest::bool::ANY), 0..8),
+        ) {
+            let name = |number: &u8| Module::new(format!("m{number}"));
+            let begun: Vec<Term> = begun.iter().map(|n| Term::atom(name(n).as_str())).collect();
+            let changes: Vec<(Module, bool)> =
+                changes.iter().map(|(n, lists)| (name(n), *lists)).collect();
+            let changes: Vec<Listed<'_>> = changes.iter().map(|(m, lists)| (m, *lists)).collect();
+            let (mut at_once, mut by_one) = (begun.clone(), begun);
+            list(&mut at_once, &changes);
+            for (module, lists) in &changes {
+                let is_this = |term: &Term| term.is_atom(module.as_str());
+                match lists {
+                    false => by_one.retain(|term| !is_this(term)),
+                    true if by_one.iter().any(is_this) => {}
+                    true => by_one.push(Term::atom(module.as_str())),
+                }
+            }
+            prop_assert_eq!(at_once, by_one);
+        }
     }
 
     #[test]
@@ -290,6 +378,23 @@ mod tests {
             [format!("{last}/.updo-abcd"), last.to_owned()]
         );
         assert_eq!(staged.groups()[0], boot().groups()[0]);
+    }
+
+    /// A file of 100 KB that would have taken more than a gigabyte.
+    #[test]
+    fn a_boot_file_that_stands_for_much_more_is_refused() {
+        let of = |folders: u32, groups: u32| {
+            let folders = (0..folders).map(|n| Term::string(&format!("/{n}")));
+            let path = Term::tuple([Term::atom("path"), Term::list(folders)]);
+            let load = Term::tuple([Term::atom("primLoad"), Term::list([])]);
+            let loads = (0..groups).map(|_| load.clone());
+            let commands = Term::list(std::iter::once(path).chain(loads));
+            let file = encode(&Term::tuple([Term::atom("script"), Term::Int(1), commands]));
+            assert!(file.len() < 200_000);
+            BootFile::read(&file).map(|boot| boot.groups().len())
+        };
+        assert_eq!(of(500, 500), Ok(500));
+        assert!(of(5000, 5000).is_err_and(|why| why.contains("folders")));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod calls;
 mod doing;
 pub mod effects;
 mod fields;
+mod fun_callers;
 mod known;
 mod reader;
 pub mod symbolic;

@@ -9,7 +9,7 @@
 //! start at all. There is more than one boot file beside each other (`start.boot`, `start_clean.boot`), and all that
 //! load from the folders in question are kept right.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use md5::Digest;
@@ -17,7 +17,7 @@ use md5::Digest;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::facts::app::app_specs::Spec;
 use crate::facts::app::app_text::{with_env, with_modules};
-use crate::facts::app::boot_file::{BootFile, expanded, plain};
+use crate::facts::app::boot_file::{BootFile, Listed, LoadGroup, expanded, plain};
 use crate::facts::node::folders::{folder_of, stage_in};
 use crate::facts::node::node_facts::NodeFacts;
 use crate::name::{App, Md5, Module};
@@ -192,10 +192,8 @@ pub fn restart(session: &Session, facts: &NodeFacts, wanted: &Wanted<'_>) -> Res
         return Ok(Restart::default());
     }
     let mut folders: BTreeSet<&str> = modules.iter().filter_map(|m| folder_of(&m.file)).collect();
-    let homes = modules
-        .iter()
-        .filter_map(|m| facts.folder_of_app(m.app.as_ref()?));
-    folders.extend(homes);
+    let apps: BTreeSet<&App> = modules.iter().filter_map(|m| m.app.as_ref()).collect();
+    folders.extend(apps.into_iter().filter_map(|app| facts.folder_of_app(app)));
     folders.extend(
         wanted
             .env
@@ -203,27 +201,14 @@ pub fn restart(session: &Session, facts: &NodeFacts, wanted: &Wanted<'_>) -> Res
             .filter_map(|(app, _)| facts.folder_of_app(app)),
     );
     let found = ask(session, &folders)?;
-    let mut lists = Lists {
-        facts,
-        modules,
-        env: &wanted.env,
-        found: &found,
-        rewrites: Vec::new(),
-        problems: Vec::new(),
-        unlisted: modules
-            .iter()
-            .filter(|m| m.listing == Listing::New)
-            .map(|m| &m.module)
-            .collect(),
-    };
+    let mut lists = Lists::new(facts, wanted, &found);
     for (file, bytes) in &found.boots {
         lists.boot_file(file, bytes);
     }
     lists.specifications();
     lists.restore(wanted.recorded);
-    let listed: BTreeSet<Module> = own_groups(&found).collect();
     let new = modules.iter().filter(|m| m.listing == Listing::New);
-    let unlisted = new.filter(|m| !listed.contains(&m.module));
+    let unlisted = new.filter(|m| !lists.loaded.contains(&m.module));
     let unlisted = unlisted.map(|m| m.module.clone()).collect();
     // A node that loads code on demand needs no list.
     let lacking = facts.embedded && !lists.unlisted.is_empty();
@@ -235,17 +220,6 @@ pub fn restart(session: &Session, facts: &NodeFacts, wanted: &Wanted<'_>) -> Res
         rewrites: lists.rewrites,
         left: found.left,
     })
-}
-
-/// The modules that the boot file of the node loads.
-fn own_groups(found: &Found) -> impl Iterator<Item = Module> {
-    let own = found
-        .boots
-        .iter()
-        .filter(|(file, _)| found.started.contains(file));
-    let read = own.filter_map(|(_, bytes)| BootFile::read(bytes).ok());
-    read.flat_map(|boot| boot.groups())
-        .flat_map(|group| group.modules)
 }
 
 fn ask(session: &Session, folders: &BTreeSet<&str>) -> Result<Found> {
@@ -287,83 +261,149 @@ fn ask(session: &Session, folders: &BTreeSet<&str>) -> Result<Found> {
     })
 }
 
+/// A module's file, and what is known of its place.
+struct Placed<'a> {
+    file: &'a ModuleFile,
+    /// The folder, without `.` and `..` in it.
+    folder: Option<String>,
+    /// Its application: the one that is known, else the one whose file is in that folder.
+    app: Option<App>,
+}
+
 struct Lists<'a> {
     facts: &'a NodeFacts,
-    modules: &'a [ModuleFile],
+    modules: Vec<Placed<'a>>,
+    /// The folders of the applications of these modules.
+    homes: BTreeMap<App, String>,
     env: &'a [(App, Term)],
     found: &'a Found,
     rewrites: Vec<Rewrite>,
     problems: Vec<String>,
-    /// New modules that the boot file of the node does not list.
+    /// What the boot file of the node loads.
+    loaded: BTreeSet<Module>,
+    /// New modules that it will not list.
     unlisted: BTreeSet<&'a Module>,
 }
 
-impl Lists<'_> {
+/// What a boot file loads from one folder.
+#[derive(Default)]
+struct Loads<'b> {
+    groups: Vec<&'b LoadGroup>,
+    /// As they are written.
+    folders: BTreeSet<&'b str>,
+    /// Which commands the groups are.
+    at: HashSet<usize>,
+    modules: HashSet<&'b Module>,
+}
+
+impl<'a> Lists<'a> {
+    fn new(facts: &'a NodeFacts, wanted: &'a Wanted<'a>, found: &'a Found) -> Self {
+        let mut specified = BTreeMap::new();
+        for (file, _) in &found.specs {
+            let Some((folder, base)) = file.rsplit_once('/') else {
+                continue;
+            };
+            let app = base.strip_suffix(".app").map(App::new);
+            specified.entry(plain(folder)).or_insert(app);
+        }
+        let placed = |file: &'a ModuleFile| {
+            let folder = folder_of(&file.file).map(plain);
+            let there = folder.as_ref().and_then(|folder| specified.get(folder));
+            let app = file.app.clone().or_else(|| there?.clone());
+            Placed { file, folder, app }
+        };
+        let modules: Vec<Placed<'a>> = wanted.modules.iter().map(placed).collect();
+        let apps: BTreeSet<&App> = modules
+            .iter()
+            .filter_map(|this| this.app.as_ref())
+            .collect();
+        let homes = apps
+            .into_iter()
+            .filter_map(|app| Some((app.clone(), plain(facts.folder_of_app(app)?))));
+        let new = wanted.modules.iter().filter(|m| m.listing == Listing::New);
+        Self {
+            facts,
+            homes: homes.collect(),
+            modules,
+            env: &wanted.env,
+            found,
+            rewrites: Vec::new(),
+            problems: Vec::new(),
+            loaded: BTreeSet::new(),
+            unlisted: new.map(|m| &m.module).collect(),
+        }
+    }
+
     fn boot_file(&mut self, file: &str, bytes: &[u8]) {
         let is_own = self.found.started.iter().any(|own| own == file);
         let boot = match BootFile::read(bytes) {
             Ok(boot) => boot,
             Err(why) => {
-                if is_own && self.modules.iter().any(|m| m.listing != Listing::Kept) {
+                let mut modules = self.modules.iter().map(|this| this.file.listing);
+                if is_own && modules.any(|listing| listing != Listing::Kept) {
                     self.problems.push(format!("{file} cannot be read: {why}"));
                 }
                 return;
             }
         };
-        let folder = |written: &str| expanded(written, &self.found.variables);
-        let mut folders = BTreeSet::new();
-        let mut new = boot.clone();
-        for this in self.modules {
-            let Some(there) = folder_of(&this.file).map(plain) else {
+        let groups = boot.groups();
+        if is_own {
+            let loaded = groups.iter().flat_map(|group| &group.modules);
+            self.loaded.extend(loaded.cloned());
+        }
+        let by_folder = self.by_folder(&groups);
+        let mut folders: BTreeSet<&str> = BTreeSet::new();
+        let mut loads: BTreeMap<usize, Vec<Listed<'_>>> = BTreeMap::new();
+        let mut specified: BTreeMap<App, Vec<Listed<'_>>> = BTreeMap::new();
+        for this in &self.modules {
+            let (module, listing) = (&this.file.module, this.file.listing);
+            let there = this
+                .folder
+                .as_ref()
+                .and_then(|folder| by_folder.get(folder));
+            let Some(there) = there else {
                 continue;
             };
-            let looks = |written: &&String| folder(written) == there;
-            let groups = boot.groups();
-            let groups: Vec<_> = groups
-                .iter()
-                .filter(|group| group.folders.iter().any(|f| looks(&f)))
-                .collect();
-            let is_here = |module: &Module| groups.iter().any(|g| g.modules.contains(module));
-            let written = groups
-                .iter()
-                .flat_map(|group| group.folders.iter().filter(looks));
-            folders.extend(written.cloned());
-            let app = self.app_in(this, &there);
-            if this.listing == Listing::Gone {
-                for group in &groups {
-                    new.load(group.at, &this.module, false);
+            folders.extend(&there.folders);
+            let mut listed = there.modules.contains(module);
+            if listing == Listing::Gone {
+                for group in &there.groups {
+                    loads.entry(group.at).or_default().push((module, false));
                 }
-                if let (Some(app), true) = (&app, is_here(&this.module)) {
-                    new.specify(app, &this.module, false);
+                if let (Some(app), true) = (&this.app, listed) {
+                    let changes = specified.entry(app.clone()).or_default();
+                    changes.push((module, false));
                 }
                 continue;
             }
-            let mut listed = is_here(&this.module);
-            if !listed && this.listing.is_wanted() {
+            if !listed && listing.is_wanted() {
                 // Of several applications that look into the same folder (consolidated protocols), its own.
-                let home = app
-                    .as_ref()
-                    .and_then(|app| self.facts.folder_of_app(app))
-                    .map(plain);
-                let is_home = |f: &String| home.as_ref().is_some_and(|home| folder(f) == *home);
-                let own = groups
-                    .iter()
-                    .find(|group| group.folders.iter().any(is_home));
-                if let Some(group) = own.or(groups.last()) {
-                    new.load(group.at, &this.module, true);
-                    if let Some(app) = &app {
-                        new.specify(app, &this.module, true);
+                let home = this.app.as_ref().and_then(|app| self.homes.get(app));
+                let at_home = home.and_then(|home| by_folder.get(home));
+                let is_home =
+                    |group: &&&LoadGroup| at_home.is_some_and(|home| home.at.contains(&group.at));
+                let own = there.groups.iter().find(is_home);
+                if let Some(group) = own.or(there.groups.last()) {
+                    loads.entry(group.at).or_default().push((module, true));
+                    if let Some(app) = &this.app {
+                        let changes = specified.entry(app.clone()).or_default();
+                        changes.push((module, true));
                     }
                     listed = true;
                 }
             }
             if is_own && listed {
-                self.unlisted.remove(&this.module);
+                self.unlisted.remove(module);
             }
         }
         if folders.is_empty() {
             return;
         }
+        let mut new = boot.clone();
+        for (at, changes) in &loads {
+            new.load(*at, changes);
+        }
+        new.specify(&specified);
         for (app, env) in self.env {
             new.configure(app, env);
         }
@@ -391,26 +431,47 @@ impl Lists<'_> {
             file: file.to_owned(),
             was: bytes.to_vec(),
             will,
-            boot: Some((new, folders)),
+            boot: Some((new, folders.into_iter().map(str::to_owned).collect())),
         });
     }
 
-    /// The application of a module in a folder: the one that is known, else the one whose file is there.
-    fn app_in(&self, this: &ModuleFile, folder: &str) -> Option<App> {
-        this.app.clone().or_else(|| {
-            let mut files = self.found.specs.iter().map(|(file, _)| file);
-            let file = files.find(|file| folder_of(file).map(plain).as_deref() == Some(folder))?;
-            let name = file.rsplit_once('/')?.1.strip_suffix(".app")?;
-            Some(App::new(name))
-        })
+    /// What a boot file loads, by the folders that it looks into.
+    fn by_folder<'b>(&self, groups: &'b [LoadGroup]) -> HashMap<String, Loads<'b>> {
+        let mut found: HashMap<String, Loads<'b>> = HashMap::new();
+        for group in groups {
+            let looks = group.folders.iter();
+            let looks = looks.map(|written| (expanded(written, &self.found.variables), written));
+            let looks: BTreeSet<(String, &String)> = looks.collect();
+            let mut last = None;
+            for (folder, written) in looks {
+                let is_again = last.as_ref() == Some(&folder);
+                let loads = found.entry(folder.clone()).or_default();
+                loads.folders.insert(written);
+                if !is_again {
+                    loads.groups.push(group);
+                    loads.at.insert(group.at);
+                    loads.modules.extend(&group.modules);
+                }
+                last = Some(folder);
+            }
+        }
+        found
     }
 
     fn specifications(&mut self) {
+        let changed = self.modules.iter();
+        let changed = changed.filter(|this| this.file.listing != Listing::Kept);
+        let mut by_app: BTreeMap<&App, Vec<&ModuleFile>> = BTreeMap::new();
+        for this in changed {
+            if let Some(app) = &this.app {
+                by_app.entry(app).or_default().push(this.file);
+            }
+        }
         for (file, text) in &self.found.specs {
             let Ok(spec) = Spec::read(text) else {
                 continue;
             };
-            match self.specification(file, text, &spec) {
+            match self.specification(file, text, &spec, &by_app) {
                 Ok(will) if will != *text => self.rewrites.push(Rewrite {
                     file: file.clone(),
                     was: text.clone(),
@@ -429,6 +490,7 @@ impl Lists<'_> {
         file: &str,
         text: &[u8],
         spec: &Spec,
+        by_app: &BTreeMap<&App, Vec<&ModuleFile>>,
     ) -> std::result::Result<Vec<u8>, String> {
         let (Some((folder, base)), Some(app)) = (file.rsplit_once('/'), &spec.app) else {
             return Ok(text.to_vec());
@@ -440,11 +502,7 @@ impl Lists<'_> {
             return Ok(text.to_vec());
         }
         let (mut add, mut remove) = (Vec::new(), Vec::new());
-        for this in self.modules.iter().filter(|m| m.listing != Listing::Kept) {
-            let there = folder_of(&this.file).map(plain).unwrap_or_default();
-            if self.app_in(this, &there).as_ref() != Some(app) {
-                continue;
-            }
+        for this in by_app.get(app).into_iter().flatten() {
             match (this.listing.is_wanted(), spec.lists(&this.module)) {
                 (true, false) => add.push(&this.module),
                 (false, true) => remove.push(&this.module),
@@ -497,7 +555,8 @@ impl Lists<'_> {
         diagnostic.notes.clone_from(&self.problems);
         if self.facts.embedded && self.problems.is_empty() {
             for module in self.unlisted.iter().take(NAMED) {
-                let file = self.modules.iter().find(|m| m.module == **module);
+                let mut files = self.modules.iter().map(|this| this.file);
+                let file = files.find(|m| m.module == **module);
                 let folder = file.and_then(|m| folder_of(&m.file)).unwrap_or_default();
                 diagnostic = diagnostic.note(format!(
                     "`{module}`: no boot file of the node loads from {folder}"
@@ -519,5 +578,104 @@ impl Lists<'_> {
         diagnostic.note("nothing was changed").help(
             "build a release that has them and restart the node with it; without `persist` what runs is upgraded and nothing else",
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::node::node_facts::{CodeOrigin, LoadedModule, RunningApp};
+    use crate::syntax::parse_term;
+    use crate::term::etf::encode;
+
+    const MANY: usize = 5000;
+
+    /// A release of many modules, as many of which are new, and some go: what boot file and application file list then.
+    /// The work is in proportion: with work for each pair of modules, this would take minutes.
+    #[test]
+    fn lists_of_many_modules_are_kept_right() {
+        let names = |of: &str| -> Vec<String> { (0..MANY).map(|n| format!("{of}{n}")).collect() };
+        let (old, new) = (names("old"), names("new"));
+        let folder = "/rel/lib/shop-1/ebin";
+        let file = |name: &String| format!("{folder}/{name}.beam");
+        let all = old.join(",");
+        let spec = format!("{{application,shop,[{{vsn,\"1\"}},{{modules,[{all}]}}]}}");
+        let script = format!(
+            "{{script,{{\"shop\",\"1\"}},[{{path,[\"$ROOT/lib/shop-1/ebin\"]}},{{primLoad,[{all}]}},\
+             {{apply,{{application,load,[{spec}]}}}}]}}"
+        );
+        let found = Found {
+            variables: BTreeMap::from([("ROOT".to_owned(), "/rel".to_owned())]),
+            started: vec!["/rel/start.boot".to_owned()],
+            boots: vec![(
+                "/rel/start.boot".to_owned(),
+                encode(&parse_term(&script).expect("a term")),
+            )],
+            scripts: BTreeMap::new(),
+            specs: vec![(
+                format!("{folder}/shop.app"),
+                format!("{spec}.\n").into_bytes(),
+            )],
+            left: Vec::new(),
+        };
+        let loaded = |name: &String| LoadedModule {
+            md5: Md5::from([0; 16]),
+            origin: CodeOrigin::File(file(name)),
+        };
+        let app = RunningApp {
+            is_started: true,
+            vsn: "1".to_owned(),
+            modules: old.iter().map(Module::new).collect(),
+            needs: Vec::new(),
+        };
+        let facts = NodeFacts {
+            loaded: old
+                .iter()
+                .map(|name| (Module::new(name), loaded(name)))
+                .collect(),
+            apps: BTreeMap::from([(App::new("shop"), app)]),
+            embedded: true,
+            ..NodeFacts::default()
+        };
+        let changed = |name: &String, app: Option<App>, listing| ModuleFile {
+            module: Module::new(name),
+            file: file(name),
+            app,
+            listing,
+        };
+        let mut modules: Vec<ModuleFile> = new
+            .iter()
+            .map(|name| changed(name, None, Listing::New))
+            .collect();
+        let gone = old.iter().step_by(2);
+        modules.extend(gone.map(|name| changed(name, Some(App::new("shop")), Listing::Gone)));
+        let wanted = Wanted {
+            modules,
+            ..Wanted::default()
+        };
+        let mut lists = Lists::new(&facts, &wanted, &found);
+        lists.boot_file(&found.boots[0].0, &found.boots[0].1);
+        lists.specifications();
+        assert!(lists.unlisted.is_empty() && lists.problems.is_empty());
+        assert_eq!(lists.loaded.len(), MANY);
+        let kept = old.iter().skip(1).step_by(2);
+        let listed: Vec<Module> = kept.chain(&new).map(Module::new).collect();
+        let [boot, spec] = &lists.rewrites[..] else {
+            panic!("two files");
+        };
+        let boot = BootFile::read(&boot.will).expect("a boot file");
+        assert_eq!(boot.groups()[0].modules, listed);
+        let text = boot.term().to_string();
+        assert_eq!(
+            text.matches("old4999,").count(),
+            1 + 1,
+            "in the specification as well"
+        );
+        assert!(!text.contains("old4998"));
+        let listed: BTreeSet<Module> = listed.into_iter().collect();
+        assert_eq!(
+            Spec::read(&spec.will).expect("a file").modules,
+            Some(listed)
+        );
     }
 }

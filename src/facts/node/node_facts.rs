@@ -6,7 +6,8 @@
 //! [`queries`](super::queries), files are asked about in [`node_files`](super::node_files), processes in
 //! [`processes`](super::processes).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::OnceLock;
 
 use super::ask::{Ask, function, unexpected_reply};
 use super::folders::{folder_of, in_place, is_stage};
@@ -88,6 +89,10 @@ pub struct NodeFacts {
     pub path: Vec<String>,
     /// Whether code is never loaded by being called (`code:get_mode/0`).
     pub embedded: bool,
+    /// Which application lists a module; made of `apps` when that is asked for the first time.
+    pub listed_by: OnceLock<HashMap<Module, App>>,
+    /// Where applications have their beams; found when that is asked for the first time.
+    pub homes: OnceLock<HashMap<App, String>>,
 }
 
 impl NodeFacts {
@@ -101,10 +106,16 @@ impl NodeFacts {
 
     /// The application that lists a module.
     pub fn app_of(&self, module: &Module) -> Option<&App> {
-        self.apps
-            .iter()
-            .find(|(_, app)| app.modules.contains(module))
-            .map(|(name, _)| name)
+        let listed_by = self.listed_by.get_or_init(|| {
+            let mut all = HashMap::new();
+            for (name, app) in &self.apps {
+                for module in &app.modules {
+                    all.entry(module.clone()).or_insert_with(|| name.clone());
+                }
+            }
+            all
+        });
+        listed_by.get(module)
     }
 
     /// The modules of kernel, stdlib and erts, which an upgrade itself uses.
@@ -126,8 +137,19 @@ impl NodeFacts {
     /// else where it leads (an upgrade loads changed modules only, the others keep the file they had; of an application
     /// that is only loaded there may be no module yet).
     pub fn folder_of_app(&self, app: &App) -> Option<&str> {
+        let homes = self.homes.get_or_init(|| {
+            let homes = self.apps.iter();
+            let homes = homes.filter_map(|(app, running)| Some((app, self.home(app, running)?)));
+            homes
+                .map(|(app, home)| (app.clone(), home.to_owned()))
+                .collect()
+        });
+        homes.get(app).map(String::as_str)
+    }
+
+    fn home(&self, app: &App, running: &RunningApp) -> Option<&str> {
         let mut folders: BTreeMap<&str, usize> = BTreeMap::new();
-        let files = self.apps.get(app)?.modules.iter();
+        let files = running.modules.iter();
         for folder in files.filter_map(|m| folder_of(self.file_of(m)?)) {
             *folders.entry(folder).or_default() += 1;
         }
@@ -165,6 +187,8 @@ pub fn gather(session: &Session) -> Result<NodeFacts> {
         loaded: ask.loaded()?,
         apps: ask.apps()?,
         otp_lib,
+        listed_by: OnceLock::new(),
+        homes: OnceLock::new(),
     };
     ask.make_absolute(&mut facts)?;
     for loaded in facts.loaded.values_mut() {

@@ -1,7 +1,7 @@
 %% Twins: new versions under names of their own (`m@updo`), loaded beside what runs, so that the
-%% new code can be tried before anything is switched; and an excerpt of several, `conversions@updo`:
-%% one module with the functions that conversions need, `'m@updo:code_change'/3`. The client makes
-%% the beams; nothing here knows how.
+%% new code can be tried before anything is switched; and an excerpt of several: one module with the
+%% functions that conversions need, `'m@updo:code_change'/3`. The client makes the beams and chooses
+%% their names; nothing here knows how.
 %%
 %% They are gone when the run ends, however it ends: a step drops them, the end of every run, the
 %% guardian when executors die too often, and the watchdog when both are killed. Purged softly
@@ -104,13 +104,12 @@ twin_of(M) ->
 call_twin({Excerpt, F}, _, Args) -> apply(Excerpt, F, Args);
 call_twin(Module, F, Args) -> apply(Module, F, Args).
 
-%% A frame of a twin goes by the name of its module, one of an excerpt by the name of the function,
-%% too.
+%% A frame of a twin goes by the name of its module, one of an excerpt by the name of the function.
 own_frame({M, F, A, Place}) ->
-    case {own_name(M), string:split(atom_to_list(F), "@updo:")} of
-        {Own, [[_ | _] = Name, [_ | _] = Function]} when Own =/= M ->
+    case string:split(atom_to_list(F), "@updo:") of
+        [[_ | _] = Name, [_ | _] = Function] ->
             {list_to_atom(Name), list_to_atom(Function), A, Place};
-        {Own, _} -> {Own, F, A, Place}
+        _ -> {own_name(M), F, A, Place}
     end.
 
 own_name(M) ->

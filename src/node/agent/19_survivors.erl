@@ -29,9 +29,10 @@ survivors(Exec, Mon, S) ->
             demonitor(Mon, [flush]),
             survivors(Next, monitor(process, Next), S);
         {'DOWN', Mon, process, _, _} ->
-            %% Its successor says so at once; when there is none, all is over.
-            receive {executor, Next} -> survivors(Next, monitor(process, Next), S)
-                after 10000 -> ok end;
+            case next_executor() of
+                none -> ok;
+                Next -> survivors(Next, monitor(process, Next), S)
+            end;
         {'DOWN', M, process, P, Why} when is_map_key(M, Watched) ->
             Rest = S#{watched := maps:remove(M, Watched)},
             survivors(Exec, Mon, survivor_died(Exec, P, maps:get(M, Watched), Why, Rest));
@@ -40,6 +41,22 @@ survivors(Exec, Mon, S) ->
         stop -> ok;
         _ -> survivors(Exec, Mon, S)
     end.
+
+%% A dead executor has a successor as long as there is a guardian, and that says so at once. Without
+%% a guardian it has one only if that was just started: for the watchdog all is over then in half a
+%% second, and this process must not keep the agent's module from being removed.
+next_executor() ->
+    {Mon, Ms} = case whereis(updo_run) of
+        undefined -> {none, 1000};
+        Guardian -> {monitor(process, Guardian), 10000}
+    end,
+    Next = receive
+        {executor, P} -> P;
+        {'DOWN', Mon, process, _, _} -> receive {executor, P} -> P after 1000 -> none end
+        after Ms -> none
+    end,
+    is_reference(Mon) andalso demonitor(Mon, [flush]),
+    Next.
 
 %% => died()
 survivor_died(Exec, P, M, Why, #{ended := Ended, crashed := Crashed, died := Died} = S) ->

@@ -7,7 +7,9 @@
 //! data stays, and a call through data reaches the version that runs (see the module above).
 //!
 //! Only a conversion of which every function can be taken is in an excerpt. What belongs to a module as a whole
-//! (`module_info`, NIFs, native records, functions that the emulator has itself) needs a twin.
+//! (`module_info`, native records, functions that the emulator has itself) needs a twin. Of a module that can have no twin
+//! (NIFs, `on_load`) nothing is taken: the stub of a NIF fails where there is no library, and what `on_load` sets up for
+//! the new version is missing.
 
 mod copy;
 mod source;
@@ -23,8 +25,9 @@ use super::error::NoTwin;
 use copy::Excerpted;
 use source::{Source, text};
 
-/// The name of the module that an excerpt is.
-pub const NAME: &str = "conversions@updo";
+/// The name of the module that an excerpt is. It does not end as the names of twins do ([`super::SUFFIX`]), so that no
+/// module of an upgrade can have a twin of this name.
+pub const NAME: &str = "updo@conversions";
 
 /// What is between the name of a module's twin and that of a function, in the names of an excerpt.
 const MARK: &str = ":";
@@ -113,7 +116,7 @@ impl World<'_, '_> {
         let source = self.source(module)?;
         let of = &self.sources[source].1;
         let mut found = begins.iter().filter_map(|(name, arity)| {
-            of.function(name, *arity).map(|function| (*name, function))
+            of.exported(name, *arity).map(|function| (*name, function))
         });
         let (begin, function) = found.next()?;
         // With both the process decides which one it calls.
@@ -136,8 +139,9 @@ impl World<'_, '_> {
             return *known;
         }
         let (module, plain) = self.plain.get_key_value(module)?;
-        // Functions of the emulator's own modules are stubs in their beams.
-        let whole = self.built_in.of_module(module.as_str()).is_some();
+        // Functions of the emulator's own modules are stubs in their beams; and no two functions get the same name.
+        let whole = self.built_in.of_module(module.as_str()).is_some()
+            || module.as_str().contains(super::SUFFIX);
         let read = (!whole).then(|| Source::read(plain).ok()).flatten();
         let read = read.filter(|source| source.atoms.text(1) == Some(module.as_str()));
         let place = read.map(|source| {
@@ -172,16 +176,14 @@ impl World<'_, '_> {
                 .and_then(|row| source.imports.get(row))
                 .ok_or(NoTwin::Unknown)?;
             let (owner, function) = (text(source, owner)?, text(source, function)?);
-            if owner == "erlang" && function == "load_nif" {
-                return Err(NoTwin::Nif);
-            }
             if self.plain.contains_key(&Module::new(&*owner)) {
                 outside.push((Module::new(&*owner), function.into_owned(), arity));
             }
         }
         for (owner, function, arity) in outside {
             let to = self.source(&owner).ok_or(NoTwin::Unknown)?;
-            let function = self.sources[to].1.function(&function, arity);
+            // What is not exported is not called from outside: the call fails, as it will after the switch.
+            let function = self.sources[to].1.exported(&function, arity);
             calls.push((to, function.ok_or(NoTwin::Unknown)?));
         }
         Ok(calls)
@@ -190,7 +192,7 @@ impl World<'_, '_> {
     /// Where a call of a function of the upgrade leads.
     fn called(&self, owner: &str, function: &str, arity: u32) -> Option<Place> {
         let source = (*self.known.get(&Module::new(owner))?)?;
-        Some((source, self.sources[source].1.function(function, arity)?))
+        Some((source, self.sources[source].1.exported(function, arity)?))
     }
 }
 

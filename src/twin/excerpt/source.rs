@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::facts::beam::BeamError;
 use crate::facts::beam::chunk::{Atoms, Chunks, Literals, triples};
@@ -36,6 +37,8 @@ pub(super) struct Source<'a> {
     pub(super) opcode_max: u32,
     pub(super) functions: Vec<Function>,
     by_label: HashMap<u32, usize>,
+    /// By name: arities, and the places in `functions`.
+    exported: HashMap<Arc<str>, Vec<(u32, usize)>>,
 }
 
 /// A function in the code.
@@ -138,6 +141,9 @@ pub(super) fn index_of(opcode: u8) -> Option<(usize, Index)> {
 
 impl<'a> Source<'a> {
     /// Reads the tables; finds the functions.
+    ///
+    /// # Errors
+    /// When nothing can be taken from it, by [`NoTwin`] as of a twin.
     pub(super) fn read(plain: &'a [u8]) -> Result<Self, NoTwin> {
         let chunks = Chunks::parse(plain)?;
         let atoms = Atoms::read(&chunks)?;
@@ -155,8 +161,13 @@ impl<'a> Source<'a> {
             opcode_max: 0,
             functions: Vec::new(),
             by_label: HashMap::new(),
+            exported: HashMap::new(),
         };
+        if source.loads_nifs()? {
+            return Err(NoTwin::Nif);
+        }
         source.find_functions()?;
+        source.find_exported(&chunks)?;
         Ok(source)
     }
 
@@ -181,6 +192,11 @@ impl<'a> Source<'a> {
             if opcode == op::INT_CODE_END {
                 self.function_ends(start);
                 return Ok(());
+            }
+            match opcode {
+                op::ON_LOAD => return Err(NoTwin::OnLoad),
+                op::NIF_START => return Err(NoTwin::Nif),
+                _ => {}
             }
             let arity = op::arity(opcode).ok_or(NoTwin::Unknown)?;
             let mut operands = [None; 3];
@@ -225,10 +241,37 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The function of a name.
-    pub(super) fn function(&self, name: &str, arity: u32) -> Option<usize> {
-        let is = |f: &Function| f.arity == arity && self.atoms.text(f.name) == Some(name);
-        self.functions.iter().position(is)
+    fn find_exported(&mut self, chunks: &Chunks<'a>) -> Result<(), NoTwin> {
+        for [name, arity, label] in triples(chunks, "ExpT")? {
+            let function = self.labelled(label).ok_or(BAD_CODE)?;
+            let of = &self.functions[function];
+            if (of.name, of.arity, of.entry) != (name, arity, label) {
+                return Err(BAD_CODE);
+            }
+            let name = self.atoms.get(name).ok_or(BAD_CODE)?.clone();
+            self.exported
+                .entry(name)
+                .or_default()
+                .push((arity, function));
+        }
+        Ok(())
+    }
+
+    /// A function that other modules may call.
+    pub(super) fn exported(&self, name: &str, arity: u32) -> Option<usize> {
+        let arities = self.exported.get(name)?;
+        let found = arities.iter().find(|(of, _)| *of == arity);
+        found.map(|(_, function)| *function)
+    }
+
+    /// Whether it says by its imports that it has NIFs (see [`NoTwin`]).
+    fn loads_nifs(&self) -> Result<bool, NoTwin> {
+        for [owner, function, _] in &self.imports {
+            if text(self, *owner)? == "erlang" && text(self, *function)? == "load_nif" {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The function that a label is in.
@@ -249,13 +292,8 @@ impl<'a> Source<'a> {
         let mut reader = Reader::within(self.code, &function.code);
         while reader.at() < function.code.end {
             let opcode = reader.cursor.u8().ok_or(BAD_CODE)?;
-            match opcode {
-                op::ON_LOAD => return Err(NoTwin::OnLoad),
-                op::NIF_START => return Err(NoTwin::Nif),
-                op::EXECUTABLE_LINE | op::DEBUG_LINE | NATIVE_RECORDS.. => {
-                    return Err(NoTwin::Unknown);
-                }
-                _ => {}
+            if let op::EXECUTABLE_LINE | op::DEBUG_LINE | NATIVE_RECORDS.. = opcode {
+                return Err(NoTwin::Unknown);
             }
             let index = index_of(opcode);
             for at in 0..op::arity(opcode).ok_or(NoTwin::Unknown)? {

@@ -20,7 +20,8 @@ use crate::name::{FunctionArity, Mfa, Module};
 
 pub use super::doing::Doing;
 use super::fields::Fields;
-use super::known::{calls_a_fun, known};
+use super::fun_callers::calls_a_fun;
+use super::known::known;
 use super::{Evidence, Function};
 
 /// One thing that is done, and where.
