@@ -10,7 +10,7 @@ use super::step::{
     Action, ChildAction, ChildStep, ConfigChange, KnownChildren, ListEntry, ListedChildren,
     PathMove, RenewedChildren, Step,
 };
-use super::trial::{Limits, Seek, StateKind, Trial, TrialCheck};
+use super::trial::{BackBy, Limits, Seek, StateKind, Trial, TrialCheck};
 use crate::facts::change::EnvChange;
 use crate::name::{App, Module};
 use crate::rules::{Change, StateForm, Timeout};
@@ -505,11 +505,17 @@ fn trial_term(trial: &Trial, limits: &Limits) -> Term {
         let function = Term::Atom(function.clone());
         ("by", Term::tuple([module_term(module), function]))
     });
+    let back = match trial.back {
+        None => "none",
+        Some(BackBy::New) => "new",
+        Some(BackBy::Old) => "old",
+    };
     let all = [
         ("module", module_term(&trial.module)),
         ("kind", Term::atom(kind)),
         ("extra", trial.extra.clone()),
         ("keep", Term::boolean(trial.keep)),
+        ("back", Term::atom(back)),
         ("seek", seek_term(&trial.seek)),
         ("checks", list(&trial.checks, check_term)),
         ("processes", Term::atom("all")),
@@ -548,6 +554,12 @@ fn trial(term: &Term) -> Option<(Trial, Limits)> {
                 [target, function] => Some((module(target)?, function.as_atom()?.clone())),
                 _ => return None,
             },
+        },
+        back: match term.get("back")?.as_atom()?.as_str() {
+            "none" => None,
+            "new" => Some(BackBy::New),
+            "old" => Some(BackBy::Old),
+            _ => return None,
         },
         seek: seek(term.get("seek")?)?,
         checks: all(term.get("checks")?, check)?,

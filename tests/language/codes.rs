@@ -100,6 +100,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("E636", "tests/upgrade/rehearsal_checks.rs"),
     ("W636", "tests/upgrade/rehearsal_checks.rs"),
     ("W637", "tests/upgrade/waiting.rs"),
+    ("W651", "tests/upgrade/rehearsal_back.rs"),
+    ("W652", "tests/upgrade/rehearsal_children.rs"),
     ("W613", "tests/upgrade/births.rs"),
     ("E617", "tests/upgrade/births.rs"),
     ("W618", "tests/upgrade/births.rs"),

@@ -11,7 +11,7 @@ use crate::support::desk::{Desk, Ran};
 use crate::support::{Options, TestNode};
 
 /// A node with Elixir and this code.
-fn elixir_node(code: &std::path::Path) -> TestNode {
+pub fn elixir_node(code: &std::path::Path) -> TestNode {
     let options = Options {
         elixir: true,
         ..Options::default()
@@ -94,7 +94,7 @@ impl Stage {
     /// Code, and states of the tills.
     fn looks(&self) -> String {
         self.node.eval_text(
-            "{[{M, M:module_info(md5)} || {M, _} <- code:all_loaded(), lists:member(M, [till, lamp, bell, lift])], \
+            "{[{M, M:module_info(md5)} || {M, _} <- code:all_loaded(), lists:member(M, [till, lamp, bell, lift, bird])], \
               [M || {M, _} <- code:all_loaded(), lists:suffix(\"@updo\", atom_to_list(M))], \
               [catch gen_server:call(P, what) || P <- persistent_term:get(tills, [])]}",
         )
