@@ -233,6 +233,11 @@ impl Connection<'_> {
             .cloned()
             .collect();
         let fits = state_fit::fits(upgrade, &known);
+        for tried in &mut tried {
+            if !converts_by_name(upgrade, &tried.module) {
+                state_fit::fits_back(upgrade, tried);
+            }
+        }
         let unasked = state_checks::unasked(plan, upgrade, &tried, &why(&untried));
         let (changes, rules, script) = (&upgrade.changes, &upgrade.rules, &upgrade.script);
         let measured = tried

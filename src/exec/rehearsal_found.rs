@@ -1,7 +1,8 @@
 //! What a rehearsal finds beside the conversions themselves: what states take, and what becomes of them on the way back.
 
 use super::rehearsal_words::{conversion_in_words, reason_in_words, shape_in_words};
-use crate::node::agent::protocol::{DownTrial, OtherState, RehearsalFailure, Rehearsed};
+use crate::name::FunctionArity;
+use crate::node::agent::protocol::{DownTrial, HeldForms, OtherState, RehearsalFailure, Rehearsed};
 use crate::term::Term;
 
 /// A state that would not be converted.
@@ -113,6 +114,10 @@ pub struct OtherStates {
     pub is: String,
     /// How many.
     pub states: u64,
+    /// What was converted back, and what it became, as code is compared with it.
+    pub held: Option<HeldForms>,
+    /// The callbacks of the running version of which every event would fail with it.
+    pub fails: Vec<FunctionArity>,
 }
 
 /// What a rollback would make of the converted states: whether they become what they were.
@@ -140,6 +145,8 @@ impl WentBack {
             was: shape_in_words(&other.was),
             is: shape_in_words(&other.is),
             states: other.states,
+            held: other.held.clone(),
+            fails: Vec::new(),
         };
         let mut others: Vec<OtherStates> = down.others.iter().map(other).collect();
         others.sort_by_key(|other| std::cmp::Reverse(other.states));
@@ -157,6 +164,12 @@ impl WentBack {
     /// How many states would not become what they were.
     pub fn lost(&self) -> u64 {
         self.other + self.failed
+    }
+
+    /// How many of the other states the running version could not take, as far as its code shows.
+    pub fn unfit(&self) -> u64 {
+        let unfit = self.others.iter().filter(|other| !other.fails.is_empty());
+        unfit.map(|other| other.states).sum()
     }
 
     /// How many were tried.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::style::{attention, bytes, count, faint};
 use crate::diag::render::Style;
 use crate::diag::{Code, Diagnostic};
-use crate::exec::rehearsal::{Bytes, FailedState, Tried};
+use crate::exec::rehearsal::{Bytes, FailedState, OtherStates, Tried};
 use crate::rules::children_found::{ChildrenFound, FoundChild};
 
 /// How many failures and shapes are named.
@@ -93,13 +93,16 @@ fn going_back(tried: &Tried, style: Style) -> Option<String> {
         }
         _ => {
             let mut parts = Vec::new();
-            for (number, what) in [
-                (back.other, "become another state"),
-                (back.failed, "would not be converted"),
-            ] {
-                if number > 0 {
-                    parts.push(format!("{number} {what}"));
-                }
+            if back.other > 0 {
+                let unfit = match back.unfit() {
+                    0 => String::new(),
+                    all if all == back.other => " that the running version cannot take".to_owned(),
+                    some => format!(" ({some} that the running version cannot take)"),
+                };
+                parts.push(format!("{} become another state{unfit}", back.other));
+            }
+            if back.failed > 0 {
+                parts.push(format!("{} would not be converted", back.failed));
             }
             let line = format!(
                 "going back: {} of {all} {states} become what they were, {}{unswitched}",
@@ -154,15 +157,22 @@ pub fn not_given_back(tried: &Tried, by_old: bool, closed_windows: bool) -> Diag
             .notes
             .extend(back.failures.iter().take(NAMED).map(failed));
     }
-    for other in back.others.iter().take(NAMED) {
+    let others = kinds(&back.others);
+    for other in others.iter().take(NAMED) {
         let (was, is) = (&other.was, &other.is);
-        diagnostic.notes.push(match was == is {
+        let mut note = match was == is {
             true => format!("{} become another {was} than there was", other.states),
             false => format!("{} become {is}, and were {was}", other.states),
-        });
+        };
+        if !other.fails.is_empty() {
+            let callbacks: Vec<String> = other.fails.iter().map(|f| format!("`{f}`")).collect();
+            let callbacks = callbacks.join(", ");
+            note += &format!("; every event of {callbacks} of the running version would fail");
+        }
+        diagnostic.notes.push(note);
     }
-    if back.others.len() > NAMED {
-        let more = back.others.len() - NAMED;
+    if others.len() > NAMED {
+        let more = others.len() - NAMED;
         diagnostic = diagnostic.note(format!("and {more} more kinds"));
     }
     let undo = match closed_windows {
@@ -175,6 +185,22 @@ pub fn not_given_back(tried: &Tried, by_old: bool, closed_windows: bool) -> Diag
     diagnostic.note(undo).help(format!(
         "convert back in the {version} `{module}`: `code_change({{down, _}}, NewState, _) -> {{ok, OldState}};`"
     ))
+}
+
+/// Those that differ only in names inside of them, as one; the most frequent first.
+fn kinds(others: &[OtherStates]) -> Vec<OtherStates> {
+    let mut kinds: Vec<OtherStates> = Vec::new();
+    for other in others {
+        let alike = |kind: &&mut OtherStates| {
+            (&kind.was, &kind.is, &kind.fails) == (&other.was, &other.is, &other.fails)
+        };
+        match kinds.iter_mut().find(alike) {
+            Some(kind) => kind.states += other.states,
+            None => kinds.push(other.clone()),
+        }
+    }
+    kinds.sort_by_key(|kind| std::cmp::Reverse(kind.states));
+    kinds
 }
 
 /// Of one module, for machines.
@@ -198,8 +224,9 @@ pub(super) fn json(tried: &Tried, children: Option<&ChildrenFound>) -> [(&'stati
             "failed": back.failed,
             "unswitched": back.unswitched,
             "untried": back.untried,
-            "others": back.others.iter().map(|other| json!({
+            "others": kinds(&back.others).iter().map(|other| json!({
                 "was": other.was, "is": other.is, "states": other.states,
+                "fails": other.fails.iter().map(ToString::to_string).collect::<Vec<_>>(),
             })).collect::<Vec<_>>(),
             "failures": back.failures.iter().map(|failed| json!({
                 "pid": failed.pid, "reason": failed.reason, "shape": failed.shape,

@@ -40,7 +40,7 @@ pub struct ChildrenFound {
     pub moved: Vec<FoundChild>,
     /// Specified in another way; that holds from their next start.
     pub changed: Vec<FoundChild>,
-    /// How many `start_child/2` has added: they go on.
+    /// How many neither `init/1` specifies (`start_child/2` has added them): they go on.
     pub added: u64,
     /// The statement by which the upgrade comes to what a restart would.
     pub paste: Option<String>,
@@ -226,8 +226,14 @@ impl ChildrenFound {
         }
         match self.added {
             0 => {}
-            1 => lines.push(("1 child of start_child/2 goes on".to_owned(), true)),
-            more => lines.push((format!("{more} children of start_child/2 go on"), true)),
+            1 => lines.push((
+                "1 child that neither init/1 specifies goes on (start_child/2)".to_owned(),
+                true,
+            )),
+            more => lines.push((
+                format!("{more} children that neither init/1 specifies go on (start_child/2)"),
+                true,
+            )),
         }
         lines
     }

@@ -125,6 +125,59 @@ fn states_that_a_rollback_would_not_give_back() {
         .says(&["E604", "nothing was changed"]);
 }
 
+/// Another state may be one with which the old code works; of one with which it does not the rehearsal says so.
+#[test]
+fn states_that_the_running_version_could_not_take_back() {
+    let desk = |vsn: u32, made: &str, taken: &str, change: &str| {
+        let text = format!(
+            "-module(till).\n-behaviour(gen_server).\n-vsn(\"{vsn}\").\n\
+             -export([start/1, init/1, handle_call/3, handle_cast/2, code_change/3]).\n\
+             start(N) -> {{ok, P}} = gen_server:start(?MODULE, N, []), P.\ninit(N) -> {{ok, {made}}}.\n\
+             handle_call(_, _, {taken} = S) -> {{reply, {{{vsn}, N}}, S}}.\nhandle_cast(_, S) -> {{noreply, S}}.\n{change}\n"
+        );
+        [("till".to_owned(), text)]
+    };
+    let start = "persistent_term:put(tills, [till:start(N) || N <- lists:seq(1, 10)])";
+    let one = "code_change(_, S, _) -> {ok, S}.";
+    let more = "code_change(_, S, _) -> {ok, erlang:append_element(S, x)}.";
+    let stage = Stage::new(
+        &desk(1, "{till, N}", "{till, N}", one),
+        &desk(2, "{till, N, x}", "{till, N, _}", more),
+        start,
+    );
+    stage
+        .rehearse(&[])
+        .exits(0)
+        .prints(&[
+            "going back: 0 of 10 states become what they were, 10 become another state that the running version cannot take",
+        ])
+        .says(&[
+            "10 become {till, …} of 4 elements, and were {till, …} of 2 elements",
+            "every event of",
+            "`handle_call/3` of the running version would fail",
+        ]);
+    let json = stage.rehearse(&["--json"]).exits(0).json();
+    let others = &json["modules"][0]["going_back"]["others"];
+    assert_eq!(others[0]["fails"][0], "handle_call/3", "{json}");
+    // It is so: the rollback goes through, and the next call fails.
+    let plan = stage.plan.display().to_string();
+    updo(&stage, &["run", &plan, "--yes"]).exits(0);
+    updo(&stage, &["rollback", "--yes"]).exits(0);
+    let called = "catch gen_server:call(hd(persistent_term:get(tills)), what)";
+    let answer = stage.node.eval_text(called);
+    assert!(answer.contains("function_clause"), "{answer}");
+    // One that has more than it needs is taken.
+    let more = "code_change(_, S, _) -> {ok, S#{more => 1}}.";
+    let stage = Stage::new(
+        &desk(1, "#{n => N}", "#{n := N}", one),
+        &desk(2, "#{n => N, more => 1}", "#{n := N}", more),
+        start,
+    );
+    let ran = stage.rehearse(&[]).exits(0);
+    ran.prints(&["going back: 0 of 10 states become what they were, 10 become another state\n"])
+        .says(&["10 become map of 2 keys, and were map of 1 keys\n"]);
+}
+
 /// Of a `static` module the running version converts back, when it is there again.
 #[test]
 fn a_static_module_is_converted_back_by_the_running_version() {

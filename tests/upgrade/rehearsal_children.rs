@@ -64,7 +64,7 @@ fn children_that_code_computes() {
         "       new children: audit, z: started\n",
         "       children that its new init/1 no longer has: fax: terminated and deleted\n",
         "       children that its new init/1 no longer has: y: they keep running\n",
-        "       1 child of start_child/2 goes on\n",
+        "       1 child that neither init/1 specifies goes on (start_child/2)\n",
     ]);
     ran.says(&[
         "W652",

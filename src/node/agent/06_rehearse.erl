@@ -182,7 +182,7 @@ most(N, P, _) -> [{N, P}].
 %% {checked, [{Number, held, failed or other}], {converted, Found} or
 %% {unchecked, Number, Reason, Shape}}
 %% Found: #{us, shape, held, inside => of the new state, bytes => before, new_bytes => after,
-%%          down => same, {other, Was, Is}, {failed, Reason, Shape} or unswitched,
+%%          down => same, {other, Was, Is, Held}, {failed, Reason, Shape} or unswitched,
 %%          children, added => of a supervisor}
 rehearse_one(P, Keeper, #{wait := Wait, ms := Ms, words := Words, most := Most} = What) ->
     case process_info(P, total_heap_size) of
@@ -466,7 +466,9 @@ back({State, New}, #{kind := Kind, module := M, back := By, twin := Twin} = What
     Old = state_of(Kind, State),
     Down = try tried(Kind, Code, Is, {down, Vsn}, Extra, What) of
         {ok, Back} when Back =:= Old -> same;
-        {ok, Back} -> {other, shape(Old), shape(Back)};
+        {ok, Back} ->
+            New1 = case Kind of event -> Is; _ -> New end,
+            {other, shape(Old), shape(Back), try held(Kind, New1, Back) catch _:_ -> none end};
         {other, Other} -> {failed, {returns, shape(Other)}, shape(New)}
     catch
         Class:Reason:Stack ->

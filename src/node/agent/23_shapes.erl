@@ -288,8 +288,11 @@ sized(_, _, Acc) -> Acc.
 %% => down_trial(), other_state(), rehearsal_failure()
 counted_down(_, #{down := Kind}, Down) when is_atom(Kind) ->
     maps:update_with(Kind, fun(N) -> N + 1 end, Down);
-counted_down(_, #{down := {other, Was, Is}}, #{other := N, others := All} = Down) ->
-    Form = #{was => Was, is => Is, states => 1},
+counted_down(_, #{down := {other, Was, Is, Held}}, #{other := N, others := All} = Down) ->
+    Form = case Held of
+        none -> #{was => Was, is => Is, states => 1};
+        _ -> #{was => Was, is => Is, held => Held, states => 1}
+    end,
     Counted = count_form(Form, maps:remove(states, Form), All),
     Down#{other := N + 1, others := lists:sublist(Counted, named())};
 counted_down(P, #{down := {failed, Reason, Shape}}, #{failed := N, failures := Named} = Down) ->

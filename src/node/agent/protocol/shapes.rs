@@ -164,6 +164,9 @@ record! {
         was: Shape,
         is: Shape,
         states: u64,
+        ;
+        /// What was converted, and what it became.
+        held: HeldForms,
     }
 }
 
