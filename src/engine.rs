@@ -16,6 +16,7 @@ pub mod past_runs;
 mod prepare;
 mod recording;
 pub mod rehearsal;
+mod rehearsal_back;
 pub mod rollout;
 mod rollout_back;
 pub mod saved_script;

@@ -104,6 +104,7 @@ fn show(
         untried: &untried,
         fits: &done.fits,
         held: &done.held,
+        children: &done.children,
         pause: done.pause,
         full: ui.full,
     };
@@ -183,7 +184,7 @@ pub(super) fn before_run(
             ui.status(&line);
         }
         let pause = done.pause.map(|pause| pause.whole);
-        let event = json::rehearsal(node(prepared), &line, &done.tried, pause);
+        let event = json::rehearsal(node(prepared), &line, &done.tried, &done.children, pause);
         stream.head(context, std::slice::from_ref(&event));
         let over = done.pause.filter(|_| engine.plan.budget_said);
         let over = over.and_then(|pause| rehearsal::over_budget(pause, engine.plan.budget));

@@ -285,7 +285,7 @@ impl<'a> Watch<'a> {
         upgrade.rehearsed(&done);
         let words = rehearsal::line(&done.tried, &done.fits, done.pause, "");
         let pause = done.pause.map(|pause| pause.whole);
-        let event = json::rehearsal(self.node, &words, &done.tried, pause);
+        let event = json::rehearsal(self.node, &words, &done.tried, &done.children, pause);
         self.line(event.clone());
         let unfit = upgrade.unrehearsed(&done);
         if done.failed() > 0 || done.misfits() || unfit.is_some() {

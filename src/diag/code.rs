@@ -361,6 +361,10 @@ codes! {
     W637,
     /// A conversion acts outside of its state, and has no clause for `{down, _}` that would undo that.
     W625,
+    /// Converting the new states downwards, as a rollback does, does not give back the states that there were.
+    W651,
+    /// The upgrade does not start, stop or restart all children of a supervisor that its new `init/1` specifies otherwise.
+    W652,
     /// An undo has restored code and states, but not what a conversion changed outside of its state.
     E624,
     /// Processes that were suspended crashed after the resume; that counts as a failed `verify`.

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::environment::now;
+use super::rehearsal_back::{back_by, lost};
 use super::state_checks;
 use super::state_fit::{self, Grown};
 use super::{Connection, Upgrade, owner, run_id};
@@ -21,6 +22,7 @@ use crate::facts::change::{Beam, Changed};
 use crate::name::Module;
 use crate::plan::{AppliedCheck, Rehearse};
 use crate::report::preview::PauseShown;
+use crate::rules::children_found::{ChildrenFound, children_found};
 use crate::rules::conversions::{Converted, converted, effects};
 use crate::rules::states::{Fit, callbacks};
 use crate::rules::{Change, Class, ModuleRules};
@@ -88,6 +90,10 @@ pub struct Rehearsal {
     pub fits: Vec<Fit>,
     /// Data in states and tables that the new code knows otherwise (W635).
     pub held: Vec<Diagnostic>,
+    /// States that a rollback would not give back, by module (W651).
+    pub lost: Vec<(Module, Diagnostic)>,
+    /// Children of supervisors that differ from what the new versions specify.
+    pub children: Vec<ChildrenFound>,
     /// Checks of the plan that do not hold (E636).
     pub false_checks: Vec<Diagnostic>,
     /// Checks of the plan that were asked about no state (W636).
@@ -115,13 +121,16 @@ impl Rehearsal {
         self.fits.iter().any(Fit::is_certain)
     }
 
-    /// What there is to say: E634 of states that would not be converted, E636 and W636 of the plan's checks, E635 and W635 of those that do not fit.
+    /// What there is to say: E634 of states that would not be converted, E636 and W636 of the plan's checks, E635 and
+    /// W635 of those that do not fit, W651 of those that a rollback would not give back, W652 of children of supervisors.
     pub fn diagnostics(&self) -> Vec<Diagnostic> {
         let mut all = crate::report::rehearsal::diagnostics(&self.tried);
         all.extend(self.false_checks.iter().cloned());
         all.extend(self.unasked.iter().cloned());
         all.extend(self.fits.iter().map(Fit::diagnostic));
         all.extend(self.held.iter().cloned());
+        all.extend(self.lost.iter().map(|(_, lost)| lost.clone()));
+        all.extend(self.children.iter().filter_map(ChildrenFound::diagnostic));
         all
     }
 }
@@ -177,9 +186,20 @@ impl Connection<'_> {
             });
         }
         let grown = Grown::of(&upgrade.changes);
+        let mut one_way = BTreeMap::new();
         for trial in &mut trials {
             trial.seek = grown.seek();
             trial.checks = self.checks(upgrade, trial);
+            if trial.keep {
+                continue;
+            }
+            match back_by(upgrade, trial) {
+                Ok(by) => trial.back = Some(by),
+                Err(_) if trial.kind == StateKind::Supervisor => {}
+                Err(why) => {
+                    one_way.insert(trial.module.clone(), why);
+                }
+            }
         }
         let Trials {
             mut tried,
@@ -200,6 +220,7 @@ impl Connection<'_> {
             progress,
         )?;
         for tried in tried.iter_mut().filter(|tried| !tried.kept) {
+            tried.back.untried = one_way.remove(&tried.module);
             let how = converted(&upgrade.changes, &upgrade.rules, &tried.module);
             if let Some(Converted::Code { conversion, .. }) = how {
                 tried.acting = conversion.acting().map(ToString::to_string).collect();
@@ -212,11 +233,21 @@ impl Connection<'_> {
             .cloned()
             .collect();
         let fits = state_fit::fits(upgrade, &known);
+        for tried in &mut tried {
+            if !converts_by_name(upgrade, &tried.module) {
+                state_fit::fits_back(upgrade, tried);
+            }
+        }
         let unasked = state_checks::unasked(plan, upgrade, &tried, &why(&untried));
         let (changes, rules, script) = (&upgrade.changes, &upgrade.rules, &upgrade.script);
         let measured = tried
             .iter()
-            .map(|one| (one.module.clone(), one.figures()))
+            .map(|one| {
+                let mut figures = one.figures();
+                // Without a way back of the whole nothing is converted back.
+                figures.lost *= u64::from(upgrade.has_way_back());
+                (one.module.clone(), figures)
+            })
             .collect();
         let figures = Figures {
             at: now(),
@@ -229,6 +260,8 @@ impl Connection<'_> {
         Ok(Rehearsal {
             held: state_fit::held_data(upgrade, &grown, &known, &fits),
             false_checks: state_checks::failed(plan, &tried),
+            lost: lost(plan, upgrade, &tried),
+            children: children(upgrade, &tried),
             unasked,
             fits,
             tried,
@@ -311,7 +344,13 @@ impl Connection<'_> {
             return Ok(None);
         }
         let interrupt = self.engine.settings.interrupt.clone();
-        let done = self.rehearse(upgrade, limits(&plan.rehearse), &interrupt, progress)?;
+        let mut done = self.rehearse(upgrade, limits(&plan.rehearse), &interrupt, progress)?;
+        // What the preview has said already (W314): the line of the rehearsal says how many.
+        done.lost.retain(|(module, _)| {
+            let changed = upgrade.changes.modules.get(module);
+            let new = changed.and_then(|changed| changed.new.as_ref());
+            new.is_none_or(|new| !new.facts.code.one_way)
+        });
         // What has no process converts nothing.
         let runs = |module: &Module| {
             let changed = upgrade.changes.modules.get(module);
@@ -341,6 +380,25 @@ impl Connection<'_> {
         };
         applied.filter_map(check).collect()
     }
+}
+
+/// What becomes of the children of supervisors that differ from what their new versions specify.
+fn children(upgrade: &Upgrade, tried: &[Tried]) -> Vec<ChildrenFound> {
+    let by_otp = matches!(upgrade.script.by, Executor::ReleaseHandler(_));
+    let found = tried.iter().filter_map(|tried| {
+        let decided = upgrade.rules.modules.get(&tried.module)?;
+        let (supervisors, added) = (tried.converted, tried.added);
+        let found = children_found(
+            &tried.module,
+            decided,
+            &tried.children,
+            supervisors,
+            added,
+            by_otp,
+        );
+        (!found.is_empty()).then_some(found)
+    });
+    found.collect()
 }
 
 /// Whether a conversion may come to another module of the upgrade by its name.
@@ -453,6 +511,7 @@ fn trial(
         extra,
         keep: false,
         by: None,
+        back: None,
         seek: Seek::default(),
         checks: Vec::new(),
     }))
@@ -491,6 +550,7 @@ fn by_plan(
         extra: Term::list([]),
         keep: false,
         by: Some((module.clone(), function.clone())),
+        back: None,
         seek: Seek::default(),
         checks: Vec::new(),
     })
@@ -521,6 +581,7 @@ fn kept(changed: &Changed, class: Class) -> Option<Trial> {
         extra: Term::list([]),
         keep: true,
         by: None,
+        back: None,
         seek: Seek::default(),
         checks: Vec::new(),
     })
@@ -557,7 +618,7 @@ fn state_kind(changed: &Changed, new: &Beam, class: Class) -> Option<StateKind> 
     }
 }
 
-fn conversion_kind(kind: StateKind) -> Kind {
+pub(super) fn conversion_kind(kind: StateKind) -> Kind {
     match kind {
         StateKind::Server | StateKind::StateMachine | StateKind::Handler => Kind::Server,
         StateKind::Supervisor => Kind::Supervisor,

@@ -11,7 +11,7 @@ use crate::facts::beam::code::symbolic::{TupleUses, ValueKind};
 use crate::facts::beam::states::{Held, Place, StateShape, Version, demands};
 use crate::facts::change::ChangeSet;
 use crate::name::Module;
-use crate::node::agent::protocol::{Form, PartForm};
+use crate::node::agent::protocol::{Form, HeldForms, PartForm};
 use crate::rules::states::{Fit, Seen, Versions};
 use crate::term::Atom;
 
@@ -141,6 +141,21 @@ fn parts(all: &[PartForm]) -> Vec<(Place, StateShape)> {
     all.iter().filter_map(part).collect()
 }
 
+/// A state before and after its conversion.
+fn both(held: &HeldForms) -> (Held, Held) {
+    let before = Held {
+        name: held.was.clone(),
+        shape: shape(&held.from),
+        parts: parts(&held.from_parts),
+    };
+    let after = Held {
+        name: held.name.clone(),
+        shape: shape(&held.to),
+        parts: parts(&held.to_parts),
+    };
+    (before, after)
+}
+
 /// States that do not fit, of all modules.
 pub(super) fn fits(upgrade: &Upgrade, tried: &[Tried]) -> Vec<Fit> {
     let mut found = Vec::new();
@@ -149,16 +164,7 @@ pub(super) fn fits(upgrade: &Upgrade, tried: &[Tried]) -> Vec<Fit> {
             continue;
         };
         for held in &tried.held {
-            let before = Held {
-                name: held.was.clone(),
-                shape: shape(&held.from),
-                parts: parts(&held.from_parts),
-            };
-            let after = Held {
-                name: held.name.clone(),
-                shape: shape(&held.to),
-                parts: parts(&held.to_parts),
-            };
+            let (before, after) = both(held);
             let seen = Seen::Live(held.states);
             if let Some(fit) = versions.fit(seen, !tried.kept, &before, &after) {
                 add(&mut found, fit);
@@ -166,6 +172,22 @@ pub(super) fn fits(upgrade: &Upgrade, tried: &[Tried]) -> Vec<Fit> {
         }
     }
     found
+}
+
+/// Finds which states that a rollback would make the running version could not take.
+pub(super) fn fits_back(upgrade: &Upgrade, tried: &mut Tried) {
+    if tried.back.others.is_empty() {
+        return;
+    }
+    let Some(mut versions) = Versions::of(&upgrade.changes, &tried.module) else {
+        return;
+    };
+    for other in &mut tried.back.others {
+        let Some(held) = &other.held else { continue };
+        let (before, after) = both(held);
+        let found = versions.back(&before, &after).filter(|found| found.certain);
+        other.fails = found.map(|found| found.callbacks).unwrap_or_default();
+    }
 }
 
 /// Shapes of one module that fail in the same way are one finding, with the first of the shapes.

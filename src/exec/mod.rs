@@ -23,6 +23,8 @@ pub mod persist;
 mod plan_checks;
 mod query_survivors;
 pub mod rehearsal;
+mod rehearsal_found;
+mod rehearsal_words;
 pub mod release_handler;
 mod restarts;
 pub mod rollback;

@@ -12,15 +12,18 @@ use super::agent_reason;
 use super::converters::twins_term;
 use super::interrupt::Interrupt;
 use super::liveness::Liveness;
+use super::rehearsal_found::percentile;
+pub use super::rehearsal_found::{Bytes, FailedState, OtherStates, Sizes, WentBack};
+use super::rehearsal_words::shape_in_words;
 use super::step::Action;
 use super::step_list::push;
 use super::step_term::{millis, steps_term};
-pub use super::trial::{Limits, Seek, StateKind, Trial, TrialCheck};
+pub use super::trial::{BackBy, Limits, Seek, StateKind, Trial, TrialCheck};
 use crate::diag::{Code, Diagnostic};
 use crate::name::{FunctionArity, Module};
 use crate::node::agent::protocol::{
-    self, AgentEvent, Codec, HeldForms, InsideForm, RehearsalFailure, Rehearsed, Shape,
-    StateChecked, StepRef, StepResult, TableForm,
+    self, AgentEvent, ChildDifference, HeldForms, InsideForm, Rehearsed, StateChecked, StepRef,
+    StepResult, TableForm,
 };
 use crate::node::agent::{self, Agent, StartError};
 use crate::node::{Mail, Mailbox, RecvError, Session};
@@ -36,19 +39,6 @@ const LOOK: Duration = Duration::from_millis(50);
 const SETTLE: Duration = Duration::from_secs(30);
 /// What the agent may take beside the conversions: loading twins, finding processes.
 const MARGIN: Duration = Duration::from_secs(30);
-
-/// A state that would not be converted.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FailedState {
-    /// The process, as the node prints it.
-    pub pid: String,
-    /// Why: what was raised and where, or what was returned.
-    pub reason: String,
-    /// The shape of its state.
-    pub shape: String,
-    /// The check of the plan that does not hold, by its number among the plan's: the conversion returned a state.
-    pub check: Option<usize>,
-}
 
 /// What a check of the plan came to for the states of one module.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,20 +100,20 @@ pub struct Tried {
     pub checks: Vec<CheckedStates>,
     /// The places in which its conversion acts: it is tried because the plan says so.
     pub acting: Vec<String>,
+    /// How large its states are.
+    pub sizes: Sizes,
+    /// What a rollback would make of the new states.
+    pub back: WentBack,
+    /// How the children of its supervisors differ from what the new `init/1` specifies.
+    pub children: Vec<ChildDifference>,
+    /// How many children `start_child/2` has added to its supervisors.
+    pub added: u64,
 }
 
 impl Tried {
     /// The time that so many percent of the conversions stay below; `None` when none was successful.
     pub fn percentile(&self, percent: usize) -> Option<Duration> {
-        let all: u64 = self.times.iter().map(|(_, number)| number).sum();
-        let at = all.checked_sub(1)? * percent.min(100) as u64 / 100;
-        let mut before = 0;
-        let mut times = self.times.iter();
-        let found = times.find(|(_, number)| {
-            before += number;
-            before > at
-        });
-        found.map(|(time, _)| *time)
+        percentile(&self.times, percent)
     }
 
     /// How many states are converted to one for which a check of the plan does not hold.
@@ -150,6 +140,8 @@ impl Tried {
             sum: Duration::try_from_secs_f64(times.sum()).unwrap_or_default(),
             slowest: self.percentile(100).unwrap_or_default(),
             inspected,
+            back: self.back.tried(),
+            lost: self.back.lost(),
         }
     }
 
@@ -162,15 +154,6 @@ impl Tried {
         let shapes = shapes.map(|(shape, number)| (shape_in_words(shape), *number));
         let mut shapes: Vec<(String, u64)> = shapes.collect();
         shapes.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        let failure = |failure: &RehearsalFailure| FailedState {
-            pid: Term::Pid(failure.pid.clone()).to_string(),
-            reason: match failure.check {
-                None => conversion_in_words(&failure.reason),
-                Some(_) => reason_in_words(&failure.reason),
-            },
-            shape: shape_in_words(&failure.shape),
-            check: failure.check.and_then(|n| usize::try_from(n).ok()),
-        };
         let checked = |counts: &StateChecked| {
             let number = usize::try_from(counts.check).ok()?;
             Some(CheckedStates {
@@ -193,6 +176,10 @@ impl Tried {
             tables: rehearsed.tables.clone(),
             checks: rehearsed.checks.iter().filter_map(checked).collect(),
             acting: Vec::new(),
+            sizes: Sizes::read(rehearsed),
+            back: WentBack::read(&rehearsed.down),
+            children: rehearsed.children.clone(),
+            added: rehearsed.added,
             processes: rehearsed.processes,
             converted: rehearsed.converted,
             failed: rehearsed.failed,
@@ -208,7 +195,7 @@ impl Tried {
                 .map(|(_, pid)| Term::Pid(pid.clone()).to_string()),
             times,
             shapes,
-            failures: rehearsed.failures.iter().map(failure).collect(),
+            failures: rehearsed.failures.iter().map(FailedState::read).collect(),
         }
     }
 }
@@ -443,107 +430,19 @@ fn special_term(loops: &BTreeMap<Module, Vec<FunctionArity>>) -> Term {
     Term::list(loops.iter().map(of))
 }
 
-/// A shape in words.
-fn shape_in_words(shape: &Shape) -> String {
-    match shape {
-        Shape::Tuple {
-            size,
-            first: Some(first),
-        } => format!("{{{first}, …}} of {size} elements"),
-        Shape::Tuple { size, first: None } => format!("tuple of {size} elements"),
-        Shape::Struct { keys, name } => {
-            let name = Module::new(name.as_str());
-            format!("%{name}{{}} of {keys} keys")
-        }
-        Shape::Map { keys } => format!("map of {keys} keys"),
-        other => other.encode().to_string(),
-    }
-}
-
-/// What should be a shape, in words.
-fn value_in_words(value: &Term) -> String {
-    Shape::decode(value).map_or_else(|_| value.to_string(), |shape| shape_in_words(&shape))
-}
-
-/// Why a state is not converted.
-fn conversion_in_words(text: &str) -> String {
-    let words = reason_in_words(text);
-    match words.starts_with("returns ") {
-        true => words + ", not {ok, NewState}",
-        false => words,
-    }
-}
-
-/// A reason as the agent sends it, in words.
-fn reason_in_words(text: &str) -> String {
-    let Ok(term) = crate::syntax::parse_term(text) else {
-        return text.to_owned();
-    };
-    match term.as_tuple() {
-        Some([class, reason, place]) => {
-            let at = match place.as_tuple() {
-                Some([m, f, a]) => format!(" in {m}:{f}/{a}"),
-                _ => String::new(),
-            };
-            let reason = match reason.as_tuple() {
-                Some([kind, value]) => format!("{kind} ({})", value_in_words(value)),
-                _ => reason.to_string(),
-            };
-            match class.is_atom("error") {
-                true => format!("{reason}{at}"),
-                false => format!("{class} {reason}{at}"),
-            }
-        }
-        Some([word, shape]) if word.is_atom("returns") => {
-            format!("returns {}", value_in_words(shape))
-        }
-        Some([word, ms]) if word.is_atom("takes_longer_than") => {
-            format!("takes longer than {ms} ms")
-        }
-        Some([word, number]) if word.is_atom("makes_atoms") => {
-            format!("makes {number} new atoms, which a node never frees")
-        }
-        _ if term.is_atom("false") => "is false".to_owned(),
-        _ if term.is_atom("no_clause") => "has no clause for it".to_owned(),
-        _ if term.is_atom("unreadable") => "is not readable by this release of OTP".to_owned(),
-        _ if term.is_atom("no_memory") => "needs more memory than it is given".to_owned(),
-        _ => text.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::agent::protocol::Codec;
     use crate::term::{Atom, Pid};
-
-    #[test]
-    fn reasons_and_shapes_are_words() {
-        let words = reason_in_words;
-        assert_eq!(
-            words("{error,{badmatch,{tuple,2,error}},{cart,code_change,3}}"),
-            "badmatch ({error, …} of 2 elements) in cart:code_change/3"
-        );
-        assert_eq!(
-            words("{error,function_clause,{cart,code_change,3}}"),
-            "function_clause in cart:code_change/3"
-        );
-        assert_eq!(words("{throw,stop,unknown}"), "throw stop");
-        assert_eq!(words("{returns,atom}"), "returns atom");
-        assert_eq!(words("false"), "is false");
-        assert_eq!(words("{takes_longer_than,150}"), "takes longer than 150 ms");
-        assert_eq!(
-            words("{makes_atoms,60000}"),
-            "makes 60000 new atoms, which a node never frees"
-        );
-        assert_eq!(words("no_memory"), "needs more memory than it is given");
-        assert_eq!(words("{{{"), "{{{");
-    }
 
     #[test]
     fn percentiles() {
         let read = |us: Term, slowest: Term| {
             let info = "#{processes => 0, converted => 0, failed => 0, busy => 0, dead => 0, big => 0, untried => 0, unswitched => 0, asked_ns => 7, \
-                        shapes => #{atom => 1, {map,3} => 2}, failures => [], held => [], inside => [], tables => [], checks => []}";
+                        shapes => #{atom => 1, {map,3} => 2}, failures => [], held => [], inside => [], tables => [], checks => [], \
+                        bytes => [], new_bytes => [], largest => [], children => [], added => 0, \
+                        down => #{same => 0, other => 0, failed => 0, unswitched => 0, others => [], failures => []}}";
             let info = crate::syntax::parse_term(info).expect("a term");
             let Term::Map(mut info) = info else {
                 panic!("a map");
@@ -557,6 +456,7 @@ mod tests {
                 extra: Term::list([]),
                 keep: false,
                 by: None,
+                back: None,
                 seek: Seek::default(),
                 checks: Vec::new(),
             };

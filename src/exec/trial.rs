@@ -69,6 +69,16 @@ impl StateKind {
     }
 }
 
+/// Whose code a rehearsal may run for the way back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackBy {
+    /// The new version's: its states are converted before the old code is there again.
+    New,
+    /// That of the version that runs: it converts when it is there again (`static`), and the `init/1` of a supervisor
+    /// says which children it had specified.
+    Old,
+}
+
 /// The conversion of one module, to be tried.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trial {
@@ -82,6 +92,8 @@ pub struct Trial {
     pub keep: bool,
     /// The plan's function that converts, in a module of the upgrade.
     pub by: Option<(Module, Atom)>,
+    /// Who converts in a rollback, where that can be tried.
+    pub back: Option<BackBy>,
     /// What is looked for inside of states and in tables.
     pub seek: Seek,
     /// The plan's checks on its states.

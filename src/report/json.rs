@@ -16,6 +16,7 @@ use crate::diag::render::{Style, to_json};
 use crate::exec::rehearsal::Tried;
 use crate::exec::{BusyProcess, Event, EventKind};
 use crate::name::{Module, NodeName};
+use crate::rules::children_found::ChildrenFound;
 
 /// Name and version of the schema.
 pub const SCHEMA: &str = "updo.events/1.0";
@@ -69,6 +70,7 @@ pub fn rehearsal(
     node: &NodeName,
     message: &str,
     tried: &[Tried],
+    children: &[ChildrenFound],
     pause: Option<Duration>,
 ) -> Value {
     let sum = |of: fn(&Tried) -> u64| tried.iter().map(of).sum::<u64>();
@@ -82,6 +84,7 @@ pub fn rehearsal(
         "failed": sum(|tried| tried.failed),
         "slowest_ms": slowest.map(ms),
         "predicted_ms": pause.map(ms),
+        "modules": super::rehearsal_found::modules(tried, children),
         "message": message,
     })
 }

@@ -12,6 +12,7 @@ pub mod man_text;
 pub mod preview;
 pub mod progress;
 pub mod rehearsal;
+pub mod rehearsal_found;
 pub mod replay;
 pub mod roff;
 pub mod rollout;

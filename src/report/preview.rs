@@ -467,6 +467,11 @@ fn tail(out: &mut String, shown: &PreviewInput<'_>, style: Style, detail: Detail
         let Some(text) = text else { continue };
         let _ = writeln!(out, "           {text}");
     }
+    let pause = shown.pause.as_ref();
+    let lost = pause.and_then(|pause| footer::not_given_back(pause, style, most));
+    if let Some(text) = lost {
+        let _ = writeln!(out, "  rollback {text}");
+    }
 }
 
 /// What happens when the new node is not as it should be, and when it takes too long.

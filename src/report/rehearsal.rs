@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::rehearsal_found;
 use super::style::{bad, count, faint, good, hint, name, time};
 use crate::diag::render::Style;
 use crate::diag::{Code, Diagnostic};
 use crate::exec::pause::Pause;
 use crate::exec::rehearsal::{FailedState, Tried};
 use crate::name::{Module, NodeName};
+use crate::rules::children_found::ChildrenFound;
 use crate::rules::states::{Fit, Seen};
 use crate::state::rehearsals::Figures;
 
@@ -38,6 +40,8 @@ pub struct RehearsalInput<'a> {
     pub fits: &'a [Fit],
     /// Data in states and tables that the new code knows otherwise.
     pub held: &'a [Diagnostic],
+    /// Children of supervisors that differ from what the new versions specify.
+    pub children: &'a [ChildrenFound],
     /// For how long processes would be suspended.
     pub pause: Option<Pause>,
     /// Whether every module is shown, however many there are.
@@ -61,6 +65,10 @@ impl RehearsalInput<'_> {
     fn sum(&self, of: impl Fn(&Tried) -> u64) -> usize {
         usize::try_from(self.tried.iter().map(of).sum::<u64>()).unwrap_or(usize::MAX)
     }
+
+    fn children_of(&self, module: &Module) -> Option<&ChildrenFound> {
+        self.children.iter().find(|found| found.module == *module)
+    }
 }
 
 /// The whole as text.
@@ -75,6 +83,9 @@ pub fn text(shown: &RehearsalInput<'_>, style: Style) -> String {
     let (named, others) = named(shown);
     for tried in named {
         module(&mut out, tried, style, dot);
+        for line in rehearsal_found::lines(tried, shown.children_of(&tried.module), style) {
+            let _ = writeln!(out, "       {line}");
+        }
     }
     if !others.is_empty() {
         let states: u64 = others.iter().map(|tried| tried.converted).sum();
@@ -180,7 +191,7 @@ fn named<'a>(shown: &RehearsalInput<'a>) -> (Vec<&'a Tried>, Vec<&'a Tried>) {
 /// Whether all states were tried and all convert, without anything to add.
 fn is_plain(tried: &Tried) -> bool {
     let left = tried.busy + tried.dead + tried.big + tried.untried + tried.unswitched;
-    tried.failed + left == 0 && tried.acting.is_empty()
+    tried.failed + left == 0 && tried.acting.is_empty() && rehearsal_found::is_plain(tried)
 }
 
 /// Whether a rehearsal of a node found nothing that its line would have to say.
@@ -247,6 +258,7 @@ pub fn line(tried: &[Tried], fits: &[Fit], pause: Option<Pause>, on: &str) -> St
     if fits.iter().any(Fit::is_certain) {
         parts.push("next events would fail".to_owned());
     }
+    parts.extend(rehearsal_found::in_short(tried));
     if let Some(pause) = pause.filter(|_| failed == 0) {
         parts.push(format!("processes will be suspended for {}", about(pause)));
     }
@@ -465,7 +477,7 @@ fn check_of<'a>(tried: &'a Tried, failed: &FailedState) -> Option<&'a str> {
 pub fn json(shown: &RehearsalInput<'_>) -> Value {
     let us = |time: Option<Duration>| time.map(|time| time.as_micros() as u64);
     let tried = shown.tried.iter().map(|tried| {
-        json!({
+        let mut module = json!({
             "module": tried.module.as_str(),
             "processes": tried.processes,
             "kept": tried.kept,
@@ -491,7 +503,11 @@ pub fn json(shown: &RehearsalInput<'_>) -> Value {
                 "pid": failed.pid, "reason": failed.reason, "shape": failed.shape,
                 "check": check_of(tried, failed),
             })).collect::<Vec<_>>(),
-        })
+        });
+        for (key, value) in rehearsal_found::json(tried, shown.children_of(&tried.module)) {
+            module[key] = value;
+        }
+        module
     });
     let untried = shown.untried.iter().map(|untried| {
         json!({

@@ -68,6 +68,21 @@ pub fn time(duration: Duration) -> String {
     }
 }
 
+/// `312 B`, `1.2 kB`, `64 MB`.
+pub fn bytes(number: u64) -> String {
+    let mut size = number as f64;
+    for unit in ["B", "kB", "MB", "GB"] {
+        if size < 999.5 || unit == "GB" {
+            return match unit == "B" || size >= 9.95 {
+                true => format!("{size:.0} {unit}"),
+                false => format!("{size:.1} {unit}"),
+            };
+        }
+        size /= 1_000.0;
+    }
+    format!("{size:.0} TB")
+}
+
 /// `3 minutes ago`: in the largest unit of which there is one.
 pub fn ago(seconds: u64) -> String {
     let units = [

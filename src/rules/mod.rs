@@ -8,6 +8,7 @@ pub mod app_children;
 mod attribution;
 pub mod behaviour_restarts;
 pub mod children;
+pub mod children_found;
 pub mod configuration;
 pub mod conversions;
 mod cycles;

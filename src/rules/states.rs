@@ -214,6 +214,12 @@ impl<'c> Versions<'c> {
         })
     }
 
+    /// What the running version could not take of a state that the new one has converted back: `before` is what it had.
+    pub fn back(&mut self, before: &Held, after: &Held) -> Option<Misfit> {
+        let old = self.old.as_mut()?;
+        misfit(old, Some(&mut self.new), self.callbacks, before, after)
+    }
+
     /// Names of the fields that a record has gained and lost.
     fn fields(&self, shape: &StateShape) -> (Vec<Atom>, Vec<Atom>) {
         let StateShape::Tuple(size, Some(tag)) = shape else {

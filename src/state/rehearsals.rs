@@ -20,7 +20,7 @@ const MAX_FILE: u64 = 4 << 20;
 const MAX_UPGRADES: usize = 16;
 
 /// First element of the stored tuple. Another one is another format, and read as nothing.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 /// What a rehearsal has measured of one module. No number is larger than the processes of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,6 +35,10 @@ pub struct ModuleFigures {
     pub slowest: Duration,
     /// How many states were looked at without being converted.
     pub inspected: u64,
+    /// Of how many states the way back was tried.
+    pub back: u64,
+    /// Of these, how many a rollback would not give back.
+    pub lost: u64,
 }
 
 /// What a rehearsal has measured.
@@ -59,6 +63,11 @@ impl Figures {
     /// How many were looked at only.
     pub fn inspected(&self) -> u64 {
         self.modules.values().map(|of| of.inspected).sum()
+    }
+
+    /// The modules with states that a rollback would not give back.
+    pub fn lost(&self) -> impl Iterator<Item = (&Module, &ModuleFigures)> {
+        self.modules.iter().filter(|(_, of)| of.lost > 0)
     }
 
     /// The longest conversion of all; `None` when nothing was converted.
@@ -128,6 +137,8 @@ fn term(what: &Rehearsed, figures: &Figures) -> Term {
             nanos(of.sum),
             nanos(of.slowest),
             int(of.inspected),
+            int(of.back),
+            int(of.lost),
         ])
     });
     Term::tuple([
@@ -181,7 +192,17 @@ fn entry(term: &Term) -> Option<(Rehearsed, Figures)> {
 }
 
 fn module(term: &Term) -> Option<(Module, ModuleFigures)> {
-    let [name, message, converted, sum, slowest, inspected] = term.as_tuple()? else {
+    let [
+        name,
+        message,
+        converted,
+        sum,
+        slowest,
+        inspected,
+        back,
+        lost,
+    ] = term.as_tuple()?
+    else {
         return None;
     };
     let figures = ModuleFigures {
@@ -190,6 +211,8 @@ fn module(term: &Term) -> Option<(Module, ModuleFigures)> {
         sum: time(sum)?,
         slowest: time(slowest)?,
         inspected: number(inspected)?,
+        back: number(back)?,
+        lost: number(lost)?,
     };
     Some((Module::new(name.to_text()?), figures))
 }
@@ -212,6 +235,8 @@ mod tests {
             sum: Duration::from_micros(900),
             slowest: Duration::from_micros(300),
             inspected: 0,
+            back: 399,
+            lost: 17,
         };
         Figures {
             at,

@@ -5,7 +5,9 @@
 
 tests() -> [rehearsed_all, rehearsed_some_fail, rehearsed_endless, rehearsed_memory, rehearsed_busy, rehearsed_apart, rehearsed_counted, rehearsed_statem, rehearsed_event,
             rehearsed_found, rehearsed_bounded, rehearsed_unwatched, rehearsed_by_name, rehearsed_atoms, rehearsed_binaries, rehearsed_killed,
-            rehearsed_kept, rehearsed_inside, rehearsed_checks, rehearsed_wide, rehearsed_tables, rehearsed_interpreted].
+            rehearsed_kept, rehearsed_inside, rehearsed_checks, rehearsed_wide, rehearsed_tables,
+            rehearsed_back, rehearsed_back_by_the_old_version, rehearsed_back_of_others, rehearsed_references, rehearsed_sizes,
+            rehearsed_children, rehearsed_children_alike, rehearsed_interpreted].
 
 %% The twin of t_rh with these clauses of code_change.
 twin(Clauses) ->
@@ -256,6 +258,146 @@ rehearsed_tables() ->
     nomatch = re:run(io_lib:format("~p", [Info]), "hidden_secret"),
     untouched(Ps).
 
+%% Downwards as a rollback does it: with {down, Vsn}, the same Extra, on the new state.
+rehearsed_back() ->
+    Ps = servers(10),
+    Twin = twin("code_change({down,\"1.0\"},{2,3},x) -> {ok,{1,3,more}}; code_change({down,_},{2,4},_) -> {ok,{1,-4}}; code_change({down,_},{2,5},_) -> hidden_secret; "
+                "code_change({down,_},{2,6},_) -> {ok,hidden_secret} = {error,hidden_secret}; code_change({down,_},{2,7},_) -> loop(); code_change({down,_},{2,8},_) -> grow([]); "
+                "code_change({down,_},{2,9},_) -> N = list_to_atom(\"t_rh\"), {ok, N:not_yet()}; code_change({down,_},{2,X},_) when X < 9 -> {ok,{1,X}}; "
+                "code_change(_,{1,X},_) -> {ok,{2,X}}. "
+                "loop() -> receive never -> ok after 1 -> loop() end. grow(L) -> grow([make_ref()|L]). " ++ no4()),
+    #{converted := 10, failed := 0, down := Down} = Info = rehearse(Twin, Ps, #{back => new, ms => 150}),
+    #{same := 2, other := 2, failed := 5, unswitched := 1, others := Others, failures := Failed} = Down,
+    [#{was := {tuple, 2}, is := {tuple, 3}, states := 1}, #{was := {tuple, 2}, is := {tuple, 2}, states := 1}] = lists:reverse(lists:sort(
+        fun(#{is := A}, #{is := B}) -> A =< B end, Others)),
+    [{5, <<"{returns,atom}">>}, {6, <<"{error,{badmatch,{tuple,2,error}},{t_rh,code_change,3}}">>}, {7, <<"{takes_longer_than,150}">>},
+     {8, Large}, {10, <<"{error,function_clause,{t_rh,code_change,3}}">>}] =
+        lists:sort([{number(P, Ps), Why} || #{pid := P, reason := Why, shape := {tuple, 2}} <- Failed]),
+    %% Whichever of the limits comes first.
+    true = lists:member(Large, [<<"no_memory">>, <<"{takes_longer_than,150}">>]),
+    nomatch = re:run(io_lib:format("~p", [Info]), "hidden_secret"),
+    %% Where nothing is to be tried, nothing is.
+    #{converted := 10, down := #{same := 0, other := 0, failed := 0, unswitched := 0}} = rehearse(Twin, Ps, #{back => none}),
+    #{converted := 10, down := #{same := 0, failed := 0}} = rehearse(Twin, Ps),
+    untouched(Ps).
+
+number(P, Ps) -> length(lists:takewhile(fun(Q) -> Q =/= P end, Ps)) + 1.
+
+%% A module of the type static: the version that runs now is there again when states are converted.
+rehearsed_back_by_the_old_version() ->
+    {N, B} = compile("-module(t_rh). -vsn(\"1.0\"). -export([init/1,handle_call/3,handle_cast/2,code_change/3]). init(X) -> {ok,{1,X}}. "
+                     "handle_call(_,_,S) -> {reply,S,S}. handle_cast(_,S) -> {noreply,S}. code_change({down,\"1.0\"},{2,X},x) when X < 3 -> {ok,{1,X}}."),
+    load({N, B}),
+    Ps = [start(t_rh, X) || X <- [1, 2, 3]],
+    Twin = twin("code_change({down,_},S,_) -> {ok,S}; code_change(_,{1,X},_) -> {ok,{2,X}}. " ++ no4()),
+    #{converted := 3, down := #{same := 2, failed := 1, failures := [#{reason := <<"{error,function_clause,{t_rh,code_change,3}}">>}]}} =
+        rehearse(Twin, Ps, #{back => old}),
+    #{converted := 3, down := #{same := 0, other := 3}} = rehearse(Twin, Ps, #{back => new}),
+    untouched(Ps).
+
+%% gen_statem by code_change/4 with the name of the state, handlers of events without what belongs to the manager.
+rehearsed_back_of_others() ->
+    load(compile("-module(t_rh). -export([init/1,callback_mode/0,handle_event/4]). init(X) -> {ok,on,X}. callback_mode() -> handle_event_function. "
+                 "handle_event({call,F},_,S,D) -> {keep_state_and_data,[{reply,F,{S,D}}]}.")),
+    Ms = [begin {ok, P} = gen_statem:start(t_rh, X, []), P end || X <- [1, 2, 3]],
+    Twin = twin("code_change(_,_,_) -> no. code_change({down,\"1.0\"},off,{1,x},x) -> {ok,on,1}; code_change({down,_},off,{2,_},_) -> {ok,off,2}; "
+                "code_change({down,_},off,{3,_},_) -> throw({ok,on,3}); code_change(_,on,D,E) -> {ok,off,{D,E}}. "),
+    #{converted := 3, down := #{same := 2, other := 1, others := [#{was := {tuple, 2, on}, is := {tuple, 2, off}}]}} =
+        rehearse(Twin, Ms, #{kind => statem, back => new}),
+    [exit(P, kill) || P <- Ms],
+    load(compile("-module(t_rh). -export([init/1,handle_event/2,handle_call/2]). init(X) -> {ok,X}. handle_event(_,S) -> {ok,S}. handle_call(_,S) -> {ok,S,S}.")),
+    {ok, M} = gen_event:start(),
+    ok = gen_event:add_handler(M, t_rh, 7),
+    Handler = twin("code_change({down,_},#{n := N},x) -> {ok,N}; code_change(_,N,_) -> {ok,#{n => N}}. " ++ no4()),
+    #{converted := 1, down := #{same := 1}} = rehearse(Handler, [M], #{kind => event, back => new}),
+    exit(M, kill).
+
+%% References, processes, ports and funs are themselves in the copy; a fun that the new version makes is another one.
+rehearsed_references() ->
+    {ok, Socket} = gen_udp:open(0),
+    Port = open_port({spawn, "cat"}, []),
+    F = fun(X) -> X + 1 end,
+    load(server(t_rh, 1)),
+    Ps = [start(t_rh, X) || X <- [{ok, Socket}, {Port, self()}, make_ref(), atomics:new(1, []), ets:new(t, [public]), F, binary:copy(<<"x">>, 1000)]],
+    Keep = twin("code_change({down,_},{2,X,_},_) -> {ok,{1,X}}; code_change(_,{1,X},_) -> {ok,{2,X,erlang:make_ref()}}. " ++ no4()),
+    #{converted := 7, failed := 0, down := #{same := 7}} = rehearse(Keep, Ps, #{back => new}),
+    Make = twin("code_change({down,_},{2,X},_) -> {ok,{1,fun(Y) -> {X, Y} end}}; code_change(_,{1,X},_) -> {ok,{2,X}}. " ++ no4()),
+    #{converted := 7, down := #{other := 7}} = rehearse(Make, Ps, #{back => new}),
+    untouched(Ps),
+    gen_udp:close(Socket), port_close(Port).
+
+%% Bytes of the heap, before and after: what is shared once, large binaries not, and in no more time for one that shares much.
+rehearsed_sizes() ->
+    load(server(t_rh, 1)),
+    Ps = [start(t_rh, lists:seq(1, N)) || N <- [0, 10, 1000]],
+    Twin = twin("code_change(_,{1,L},_) -> {ok,{2,L,lists:reverse(L)}}. " ++ no4()),
+    W = erlang:system_info(wordsize),
+    #{bytes := Old, new_bytes := New, largest := [{Most, P}]} = rehearse(Twin, Ps),
+    [{A, 1}, {B, 1}, {C, 1}] = Old,
+    {A, B} = {3 * W, 23 * W},
+    true = abs(C - 2003 * W) < 2003 * W div 100,
+    [{D, 1}, {E, 1}, _] = New,
+    {D, E} = {4 * W, 44 * W},
+    {Most, P} = {4004 * W, lists:last(Ps)},
+    Doubles = twin("code_change(_,{1,_},_) -> {ok,lists:foldl(fun(_, X) -> {X, X} end, a, lists:seq(1, 100))}. " ++ no4()),
+    Shared = 300 * W,
+    %% Literals count in a small state: here it is one as a whole.
+    Literal = twin("code_change(_,_,_) -> {ok,{2,[a,b,#{c=>\"d\"}]}}. " ++ no4()),
+    Whole = erts_debug:flat_size({2,[a,b,#{c=>"d"}]}) * W,
+    #{converted := 3, new_bytes := [{Whole, 3}]} = rehearse(Literal, Ps),
+    #{converted := 3, new_bytes := [{Shared, 3}]} = rehearse(Doubles, Ps),
+    %% Nothing is converted: what is there.
+    What = (limits())#{processes => Ps, keep => true, kind => server},
+    {new, _, Es} = upgrade(job([], [{1, {rehearse, What}}], #{})),
+    [#{bytes := Old, new_bytes := [], largest := [{_, P}]}] = [I || {step_finished, 1, _, I} <- Es],
+    untouched(Ps).
+
+%% What the new init/1 specifies, compared with what the supervisor has: what is new, what goes, what is another server
+%% under the same identifier, what is specified in another way. Children that start_child/2 has added do not go.
+rehearsed_children() ->
+    load(server(t_rh_w, 1)), load(server(t_rh_v, 1)),
+    {N, B} = compile("-module(t_rh). -behaviour(supervisor). -export([init/1]). init(X) -> {ok,{#{},[w(a),w(b),w(c),(w(d))#{restart=>temporary},w(e)]++[w(Y)||Y<-X]}}. "
+                     "w(N) -> #{id=>N,start=>{gen_server,start_link,[t_rh_w,N,[]]},modules=>[t_rh_w]}."),
+    load({N, B}),
+    Sups = [begin {ok, S} = supervisor:start_link(t_rh, X), unlink(S), S end || X <- [[], [x]]],
+    Child = fun(Id) -> #{id => Id, start => {gen_server, start_link, [t_rh_w, Id, []]}} end,
+    [{ok, _} = supervisor:start_child(S, Child(own)) || S <- Sups],
+    ok = supervisor:terminate_child(hd(Sups), b), ok = supervisor:delete_child(hd(Sups), b),
+    {_, T} = compile("-module('t_rh@updo'). -export([init/1]). init(X) -> {ok,{#{},[w(new),w(b),(w(c))#{shutdown=>1,start=>{gen_server,start_link,[t_rh_w,other,[]]}},"
+                     "(w(d))#{restart=>temporary},(w(e))#{start=>{t_rh_v,start_link,[]},modules=>[t_rh_v]}] ++ [w(Y)||Y<-X]}}. "
+                     "w(N) -> #{id=>N,start=>{gen_server,start_link,[t_rh_w,N,[]]},modules=>[t_rh_w]}."),
+    Twin = #{name => t_rh, twin => 't_rh@updo', new => T, funs => 0},
+    Before = [lists:sort(supervisor:which_children(S)) || S <- Sups],
+    All = rehearse(Twin, Sups, #{kind => supervisor, back => old}),
+    #{converted := 2, failed := 0, children := Children, added := 2, shapes := #{specified := 2}, bytes := []} = All,
+    [{changed, c, 2, [start, shutdown]}, {gone, a, 2, []}, {moved, e, 2, [gen_server, t_rh_v]}, {new, b, 1, []}, {new, new, 2, []}] =
+        lists:sort([{What, Id, How, maps:get(keys, C, [])} || #{what := What, child := Id, supervisors := How} = C <- Children]),
+    %% Where the old init/1 may not be run it is not known who has added them; nor where it fails or does not end.
+    #{children := Unknown, added := 0} = rehearse(Twin, Sups, #{kind => supervisor}),
+    [{a, 2}, {own, 2}] = lists:sort([{Id, How} || #{what := unlisted, child := Id, supervisors := How} <- Unknown]),
+    [begin
+         load(compile("-module(t_rh). -export([init/1]). " ++ Init)),
+         #{converted := 2, failed := 0, children := Unknown, added := 0} = rehearse(Twin, Sups, #{kind => supervisor, back => old, ms => 100})
+     end || Init <- ["init(_) -> hd([]).", "init(_) -> receive never -> ok end."]],
+    Before = [lists:sort(supervisor:which_children(S)) || S <- Sups],
+    [exit(S, kill) || S <- Sups].
+
+%% One identifier for all children; and a strategy that only the new version has.
+rehearsed_children_alike() ->
+    load(server(t_rh_w, 1)),
+    Spec = "[#{id=>w,start=>{gen_server,start_link,[t_rh_w]}}]",
+    load(compile("-module(t_rh). -behaviour(supervisor). -export([init/1]). init(_) -> {ok,{#{strategy=>simple_one_for_one}," ++ Spec ++ "}}.")),
+    {ok, S} = supervisor:start_link(t_rh, x), unlink(S),
+    {ok, _} = supervisor:start_child(S, [x, []]),
+    Twin = fun(Init) ->
+        {_, B} = compile("-module('t_rh@updo'). -export([init/1]). init(_) -> {ok,{" ++ Init ++ "}}."),
+        #{name => t_rh, twin => 't_rh@updo', new => B, funs => 0} end,
+    What = #{kind => supervisor, back => old},
+    #{converted := 1, children := [], added := 0} = rehearse(Twin("#{strategy=>simple_one_for_one}," ++ Spec), [S], What),
+    #{converted := 1, children := [], added := 0} = rehearse(Twin("#{},[]"), [S], What),
+    [_] = supervisor:which_children(S),
+    exit(S, kill).
+
 %% The process that tries an endless conversion dies with the executor; the twin goes.
 rehearsed_killed() ->
     Ps = servers(2),
@@ -273,4 +415,4 @@ rehearsed_killed() ->
     agent_tests:settle(),
     untouched(Ps).
 
-rehearsed_interpreted() -> interpreted(fun() -> rehearsed_some_fail(), clean(), rehearsed_endless(), clean(), rehearsed_memory() end).
+rehearsed_interpreted() -> interpreted(fun() -> rehearsed_some_fail(), clean(), rehearsed_endless(), clean(), rehearsed_memory(), clean(), rehearsed_back(), clean(), rehearsed_children() end).

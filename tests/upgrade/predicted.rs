@@ -206,7 +206,8 @@ fn a_preview_says_what_the_last_rehearsal_has_measured() {
         (&known["states"], &known["suspended_then"]),
         (&20.into(), &20.into())
     );
-    assert!(known["slowest_ms"].as_f64() >= Some(10.0), "{known}");
+    // Ten steps of the millisecond clock, of which the first is not a whole one.
+    assert!(known["slowest_ms"].as_f64() >= Some(9.0), "{known}");
     assert!(known["rehearsed_s_ago"].as_u64() < Some(600), "{known}");
 
     // For the processes of now.

@@ -94,7 +94,7 @@ impl Stage {
     /// Code, and states of the tills.
     fn looks(&self) -> String {
         self.node.eval_text(
-            "{[{M, M:module_info(md5)} || {M, _} <- code:all_loaded(), lists:member(M, [till, lamp, bell, lift])], \
+            "{[{M, M:module_info(md5)} || {M, _} <- code:all_loaded(), lists:member(M, [till, lamp, bell, lift, bird])], \
               [M || {M, _} <- code:all_loaded(), string:find(atom_to_list(M), \"updo\") =/= nomatch], \
               [catch gen_server:call(P, what) || P <- persistent_term:get(tills, [])]}",
         )

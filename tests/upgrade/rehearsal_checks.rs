@@ -4,7 +4,7 @@ use crate::rehearsal::Stage;
 use crate::support::desk::Ran;
 
 /// A server with a state `{Name, N}`; the clauses are those of `code_change`, which begin in line 7.
-fn server(name: &str, version: u32, code_change: &str) -> (String, String) {
+pub fn server(name: &str, version: u32, code_change: &str) -> (String, String) {
     let exported = match code_change {
         "" => "",
         _ => ", code_change/3",
@@ -20,7 +20,7 @@ fn server(name: &str, version: u32, code_change: &str) -> (String, String) {
 }
 
 /// Both versions of a server; only the new one has this conversion.
-fn both(name: &str, code_change: &str) -> [(String, String); 2] {
+pub fn both(name: &str, code_change: &str) -> [(String, String); 2] {
     [server(name, 1, ""), server(name, 2, code_change)]
 }
 
@@ -35,7 +35,7 @@ fn stage(servers: &[[(String, String); 2]]) -> Stage {
     Stage::new(&one, &two, &start.join(", "))
 }
 
-fn updo(stage: &Stage, args: &[&str]) -> Ran {
+pub fn updo(stage: &Stage, args: &[&str]) -> Ran {
     stage.desk.on(&stage.node, args).run()
 }
 
@@ -145,7 +145,7 @@ fn what_a_conversion_does_is_shown() {
 }
 
 /// The plan with more statements.
-fn says(stage: &Stage, more: &str) {
+pub fn says(stage: &Stage, more: &str) {
     let text = std::fs::read_to_string(&stage.plan).expect("a plan");
     let text = text.split("% more\n").next().unwrap_or_default().to_owned();
     stage

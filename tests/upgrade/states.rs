@@ -263,3 +263,38 @@ fn structs_inside_of_states() {
         assert!(!ran.to_string().contains("W635"), "{ran}");
     }
 }
+
+/// Tables of Mnesia: what their record is and how many rows there are.
+#[test]
+fn records_in_tables_of_mnesia() {
+    let server = |version: u32, item: &str| {
+        let text = format!(
+            "-module(desk).\n-behaviour(gen_server).\n-vsn(\"{version}\").\n-record(item, {{{item}}}).\n\
+             -export([start/0, init/1, handle_call/3, handle_cast/2, code_change/3]).\n\
+             start() -> ok = mnesia:start(),\n\
+             {{atomic, ok}} = mnesia:create_table(item, [{{attributes, record_info(fields, item)}}]),\n\
+             {{atomic, ok}} = mnesia:create_table(stock, [{{record_name, item}}, {{attributes, record_info(fields, item)}}]),\n\
+             {{atomic, ok}} = mnesia:create_table(other, []),\n\
+             {{ok, P}} = gen_server:start(?MODULE, [], []), P.\n\
+             init(N) -> {{ok, {{desk, N}}}}.\n\
+             handle_call(Id, _, S) -> [#item{{name = N}}] = mnesia:dirty_read(item, Id), {{reply, N, S}}.\n\
+             handle_cast(_, S) -> {{noreply, S}}.\ncode_change(_, S, _) -> {{ok, S}}.\n"
+        );
+        ("desk".to_owned(), text)
+    };
+    let (old, new) = (server(1, "name, owner"), server(2, "name, owner, price"));
+    let stage = Stage::new(
+        &[old],
+        &[new],
+        "application:load(mnesia), application:set_env(mnesia, schema_location, ram), desk:start(), \
+         [ok = mnesia:dirty_write(T, {item, N, n}) || {T, N} <- [{item, 1}, {item, 2}, {stock, 4711}]]",
+    );
+    let ran = stage.rehearse(&[]).exits(0).says(&[
+        "W635",
+        "rows of the table `item` are {item, …} of 3 elements",
+        "rows of the table `stock` are {item, …} of 3 elements",
+        "the new code knows `item` with 4 elements only",
+    ]);
+    let text = ran.to_string();
+    assert!(!text.contains("4711") && !text.contains("`other`"), "{ran}");
+}

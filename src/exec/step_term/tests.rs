@@ -10,6 +10,7 @@ use super::*;
 use crate::exec::step::{
     ChildAction, ChildStep, KnownChildren, ListEntry, ListedChildren, RenewedChildren,
 };
+use crate::exec::trial::BackBy;
 use crate::exec::trial::{Limits, Seek, StateKind, Trial, TrialCheck};
 use crate::rules::Purge;
 use crate::script::instruction::Nodes;
@@ -247,17 +248,29 @@ fn rehearsed() -> impl Strategy<Value = Action> {
     );
     let checks = vec(check, 0..3);
     let by = proptest::option::of((module(), name()));
-    let trial = (module(), kind, term(), any::<bool>(), by, seek, checks).prop_map(
-        |(module, kind, extra, keep, by, seek, checks)| Trial {
-            module,
-            kind,
-            extra,
-            keep,
-            by,
-            seek,
-            checks,
-        },
-    );
+    let back = prop_oneof![Just(None), Just(Some(BackBy::New)), Just(Some(BackBy::Old))];
+    let trial = (
+        module(),
+        kind,
+        term(),
+        any::<bool>(),
+        by,
+        back,
+        seek,
+        checks,
+    )
+        .prop_map(
+            |(module, kind, extra, keep, by, back, seek, checks)| Trial {
+                module,
+                kind,
+                extra,
+                keep,
+                by,
+                back,
+                seek,
+                checks,
+            },
+        );
     let number = || 0..1_000_000usize;
     let counts = (number(), number(), number(), 1..=u32::MAX);
     (trial, counts, time(), time(), time()).prop_map(

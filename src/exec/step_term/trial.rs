@@ -1,7 +1,7 @@
 //! Trials of conversions, as terms and back.
 
 use super::values::{all, duration, list, map, millis, module, module_term};
-use crate::exec::trial::{Limits, Seek, StateKind, Trial, TrialCheck};
+use crate::exec::trial::{BackBy, Limits, Seek, StateKind, Trial, TrialCheck};
 use crate::term::{Atom, Term};
 
 /// `#{module, kind, extra, processes => all, …}`: all processes, within these limits.
@@ -18,11 +18,17 @@ pub(super) fn trial_term(trial: &Trial, limits: &Limits) -> Term {
         let function = Term::Atom(function.clone());
         ("by", Term::tuple([module_term(module), function]))
     });
+    let back = match trial.back {
+        None => "none",
+        Some(BackBy::New) => "new",
+        Some(BackBy::Old) => "old",
+    };
     let all = [
         ("module", module_term(&trial.module)),
         ("kind", Term::atom(kind)),
         ("extra", trial.extra.clone()),
         ("keep", Term::boolean(trial.keep)),
+        ("back", Term::atom(back)),
         ("seek", seek_term(&trial.seek)),
         ("checks", list(&trial.checks, check_term)),
         ("processes", Term::atom("all")),
@@ -61,6 +67,12 @@ pub(super) fn trial(term: &Term) -> Option<(Trial, Limits)> {
                 [target, function] => Some((module(target)?, function.as_atom()?.clone())),
                 _ => return None,
             },
+        },
+        back: match term.get("back")?.as_atom()?.as_str() {
+            "none" => None,
+            "new" => Some(BackBy::New),
+            "old" => Some(BackBy::Old),
+            _ => return None,
         },
         seek: seek(term.get("seek")?)?,
         checks: all(term.get("checks")?, check)?,

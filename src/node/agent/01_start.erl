@@ -21,7 +21,7 @@
 %%
 %% This text is compiled on the node or, without a compiler, interpreted by erl_eval. Therefore: no
 %% macros, no records, no `fun name/arity`, no comprehension newer than OTP 23, only documented
-%% functions of kernel and stdlib.
+%% functions of kernel and stdlib (but for bytes/1 in 23_shapes.erl).
 %%
 %% Registered names: updo_run (the lock: the guardian, later the process that keeps the result) and
 %% updo_watchdog_<run>.
@@ -87,7 +87,8 @@
 %%   from workers                  done, failed, late, slow, progress, synced, unasked
 %%   from upgraded processes       asked, unserved, not_installed, live; updo_unlive (26) by way
 %%                                 of the guardian
-%%   from helpers                  died (19), init_again (15), begun, checks, again, dead, busy (06)
+%%   from helpers                  died (19), init_again (15), begun, checks, back, again, dead,
+%%                                 busy (06)
 %% to a worker                     dispatch, cast, again, stop, sync
 %% to helpers                      go (13), tell (12), watch, resumed, survey (19), trial, try_it,
 %%                                 done (06, 24), in_running (24)

@@ -23,6 +23,8 @@
 %%         at_most => processes, rate => of them a second, within => ms for all of them,
 %%         keep => true: no conversion, states are what they were,
 %%         by => {Mod, Fun} of the plan, in place of a conversion of the module; Mod has a twin,
+%%         back => new or old: whose code converts downwards in a rollback, or whose init/1 may run
+%%                 beside that of the new version; none: neither,
 %%         seek => #{records => [{Tag, Size}], structs => [{Name, [Key]}]}: in tables and states,
 %%         checks => [{Number, Text of a fun (Old, New), [{Variable, Value}], Named}]: of the plan;
 %%         with Named a pair that no clause takes does not pass}
@@ -42,12 +44,17 @@ rehearse(Id, #{module := M} = Asked) ->
         Keeper = spawned(fun() -> trials_keeper(monitor(process, Exec), none) end, []),
         try
             All = rehearse_each(Asks, 0, {Id, Keeper, Pace, Now}, What, None),
-            #{us := Us} = All,
-            All#{us := lists:sort(maps:to_list(Us)), asked_ns := asked_together(Id, Asks),
-                 tables => try tables_of(Asks, What) catch _:_ -> [] end}
+            (as_lists(All))#{asked_ns := asked_together(Id, Asks),
+                             tables => try tables_of(Asks, What) catch _:_ -> [] end}
         after trier_ends(), Keeper ! done
         end
     end).
+
+%% => rehearsed()
+as_lists(#{us := Us, bytes := Bytes, new_bytes := New, children := Children} = All) ->
+    List = fun(Counts) -> lists:sort(maps:to_list(Counts)) end,
+    All#{us := List(Us), bytes := List(Bytes), new_bytes := List(New),
+         children := in_order(Children)}.
 
 %% Nothing is suspended while this is evaluated.
 at_low_priority(Fun) ->
@@ -134,6 +141,8 @@ none_rehearsed(N, Checks) ->
     #{processes => N, converted => 0, failed => 0, busy => 0, dead => 0, big => 0, untried => 0,
       unswitched => 0, asked_ns => 0, us => #{}, slowest => [],
       failures => [], shapes => #{}, held => [], inside => [], tables => [],
+      bytes => #{}, new_bytes => #{}, largest => [], children => #{}, added => 0,
+      down => #{same => 0, other => 0, failed => 0, unswitched => 0, others => [], failures => []},
       checks => [none_checked(C) || {C, _, _} <- Checks]}.
 
 %% => state_checked()
@@ -146,16 +155,16 @@ rehearsed(P, {checked, Done, Verdict}, #{checks := Counts} = Acc) ->
                    false -> Count
                end || #{check := C} = Count <- Counts],
     rehearsed(P, Verdict, Acc#{checks := Counted});
-rehearsed(P, {converted, Us, Shape, Held, Inside}, Acc) ->
-    #{converted := N, us := All, shapes := Shapes, held := Helds, inside := Insides} = Acc,
+rehearsed(P, {converted, Found}, Acc) ->
+    #{us := Us, shape := Shape, held := Held, inside := Inside} = Found,
+    #{converted := N, us := All, shapes := Shapes, held := Helds, inside := Insides,
+      slowest := Slowest, down := Down} = Acc,
     Counted = Shapes#{Shape => maps:get(Shape, Shapes, 0) + 1},
-    Slowest = case Acc of
-        #{slowest := [{Most, _}] = Known} when Most >= Us -> Known;
-        _ -> [{Us, P}]
-    end,
-    Acc#{converted := N + 1, us := counted(Us, All), shapes := Counted, slowest := Slowest,
-         held := lists:sublist(count_held(Held, Helds), 60),
-         inside := lists:sublist(count_inside(Inside, Insides), 60)};
+    sized(P, Found, counted_children(Found,
+        Acc#{converted := N + 1, us := counted(Us, All), shapes := Counted,
+             slowest := most(Us, P, Slowest), down := counted_down(P, Found, Down),
+             held := lists:sublist(count_held(Held, Helds), 60),
+             inside := lists:sublist(count_inside(Inside, Insides), 60)}));
 rehearsed(P, {failed, Reason, Shape}, Acc) ->
     rehearsed_failed(#{pid => P, reason => text(Reason), shape => Shape}, Acc);
 rehearsed(P, {unchecked, Check, Reason, Shape}, Acc) ->
@@ -166,9 +175,15 @@ rehearsed_failed(One, #{failed := N, failures := Named} = Acc) ->
     Some = case N < named() of true -> Named ++ [One]; false -> Named end,
     Acc#{failed := N + 1, failures := Some}.
 
-%% Verdict: {converted, Us, Shape, Held, Inside} | {failed, Reason, Shape} | unswitched | busy |
-%% dead | big | {checked, [{Number, held, failed or other}], converted, or
+most(N, _, [{Most, _}] = Known) when Most >= N -> Known;
+most(N, P, _) -> [{N, P}].
+
+%% Verdict: {converted, Found} | {failed, Reason, Shape} | unswitched | busy | dead | big |
+%% {checked, [{Number, held, failed or other}], {converted, Found} or
 %% {unchecked, Number, Reason, Shape}}
+%% Found: #{us, shape, held, inside => of the new state, bytes => before, new_bytes => after,
+%%          down => same, {other, Was, Is, Held}, {failed, Reason, Shape} or unswitched,
+%%          children, added => of a supervisor}
 rehearse_one(P, Keeper, #{wait := Wait, ms := Ms, words := Words, most := Most} = What) ->
     case process_info(P, total_heap_size) of
         undefined -> dead;
@@ -224,9 +239,12 @@ trial_begun(Ref, Mon, Wait, {_, Ms, _, _} = Bounds) ->
 %% takes longer than most is looked at every few ms.
 trial_ended(Ref, Mon, Next, Until, {{T, Ms, Words, Atoms}, Held, At} = Bounds, Shape) ->
     receive
-        %% Each check has the time of a conversion.
+        %% Each check has the time of a conversion, and so has the way back.
         {Ref, {checks, Check, Done}} ->
             Now = {{T, Ms, Words, Atoms}, Held, {Check, Done}},
+            trial_ended(Ref, Mon, Next, now_ms() + Ms, Now, Shape);
+        {Ref, {back, Done, Found}} ->
+            Now = {{T, Ms, Words, Atoms}, Held, {back, Done, Found}},
             trial_ended(Ref, Mon, Next, now_ms() + Ms, Now, Shape);
         {Ref, Verdict} -> Verdict;
         {'DOWN', Mon, process, _, killed} -> trial_failed(At, no_memory, Shape);
@@ -243,8 +261,11 @@ trial_ended(Ref, Mon, Next, Until, {{T, Ms, Words, Atoms}, Held, At} = Bounds, S
         end
     end.
 
-%% While it converts, or in which check.
+%% While it converts, on the way back, or in which check.
 trial_failed(none, Reason, Shape) -> {failed, Reason, Shape};
+trial_failed({back, Done, #{children := _} = Found}, _, _) -> {checked, Done, {converted, Found}};
+trial_failed({back, Done, #{shape := New} = Found}, Reason, _) ->
+    {checked, Done, {converted, Found#{down => {failed, Reason, New}}}};
 trial_failed({Check, Done}, Reason, Shape) ->
     {checked, [{Check, failed} | Done], {unchecked, Check, Reason, Shape}}.
 
@@ -371,20 +392,17 @@ hands_over(Ref, What) ->
              [{'To', self()}, {'Ref', Ref}, {'Only', Only}]).
 
 tried(State, #{kind := Kind, keep := true} = What) ->
-    New = case {Kind, State} of {event, {_, _, S}} -> S; _ -> State end,
-    {Held, Inside} = shapes(Kind, State, New, What),
-    {converted, 0, shape(New), Held, Inside};
+    {converted, found(0, State, state_of(Kind, State), What)};
 tried(State, #{kind := Kind, twin := Twin, vsn := Vsn, extra := Extra, module := M} = What) ->
     T = now_us(),
     Is = case Kind of special -> {State, M}; _ -> State end,
     try tried(Kind, Twin, Is, Vsn, Extra, What) of
-        specified -> {converted, now_us() - T, specified, none, []};
+        {specified, Specs} ->
+            Found = #{us => now_us() - T, shape => specified, held => none, inside => []},
+            {converted, children_compared(State, Specs, What, Found)};
         {ok, New} ->
-            Us = now_us() - T,
-            {Held, Inside} = shapes(Kind, State, New, What),
-            Converted = {converted, Us, shape(New), Held, Inside},
-            Old = case {Kind, State} of {event, {_, _, S}} -> S; _ -> State end,
-            checked(maps:get(checks, What), {Old, New}, What, [], Converted);
+            Found = found(now_us() - T, State, New, What),
+            checked(maps:get(checks, What), {State, New}, What, [], Found);
         {other, Other} -> {failed, {returns, shape(Other)}, shape(State)}
     catch
         Class:Reason:Stack ->
@@ -396,14 +414,28 @@ tried(State, #{kind := Kind, twin := Twin, vsn := Vsn, extra := Extra, module :=
             end
     end.
 
+%% What a conversion gets of a state, and gives.
+state_of(event, {_, _, S}) -> S;
+state_of(_, S) -> S.
+
+found(Us, State, New, #{kind := Kind} = What) ->
+    {Held, Inside} = shapes(Kind, State, New, What),
+    Found = #{us => Us, shape => shape(New), held => Held, inside => Inside,
+              bytes => bytes(state_of(Kind, State))},
+    case What of
+        #{keep := true} -> Found;
+        _ -> Found#{new_bytes => bytes(New)}
+    end.
+
 %% The plan's checks, in their order, up to the first that does not hold.
-checked([], _, _, Done, Converted) -> {checked, Done, Converted};
-checked([{Check, Fun, Named} | More], {Old, New} = Pair, What, Done, Converted) ->
-    #{tells := {Exec, Ref}} = What,
+checked([], Pair, What, Done, Found) -> {checked, Done, {converted, back(Pair, What, Done, Found)}};
+checked([{Check, Fun, Named} | More], {State, New} = Pair, What, Done, Found) ->
+    #{tells := {Exec, Ref}, kind := Kind} = What,
     Exec ! {Ref, {checks, Check, Done}},
+    Old = state_of(Kind, State),
     case check_holds(Fun, Old, New) of
-        held -> checked(More, Pair, What, [{Check, held} | Done], Converted);
-        no_clause when not Named -> checked(More, Pair, What, [{Check, other} | Done], Converted);
+        held -> checked(More, Pair, What, [{Check, held} | Done], Found);
+        no_clause when not Named -> checked(More, Pair, What, [{Check, other} | Done], Found);
         Why -> {checked, [{Check, failed} | Done], {unchecked, Check, Why, shape(Old)}}
     end.
 
@@ -422,6 +454,33 @@ check_holds(Fun, Old, New) ->
             end,
             {Class, unvalued(Reason), Place}
     end.
+
+%% What a rollback would do with the new state, as it does it: of a module that is converted before
+%% the old code is there again the new version, else the one that runs now.
+back(_, #{back := none}, _, Found) -> Found;
+back({State, New}, #{kind := Kind, module := M, back := By, twin := Twin} = What, Done, Found) ->
+    #{vsn := Vsn, extra := Extra, tells := {Exec, Ref}} = What,
+    Exec ! {Ref, {back, Done, Found}},
+    Code = case By of new -> Twin; old -> M end,
+    Is = case Kind of event -> {M, none, New}; special -> {New, M}; _ -> New end,
+    Old = state_of(Kind, State),
+    Down = try tried(Kind, Code, Is, {down, Vsn}, Extra, What) of
+        {ok, Back} when Back =:= Old -> same;
+        {ok, Back} ->
+            New1 = case Kind of event -> Is; _ -> New end,
+            {other, shape(Old), shape(Back), try held(Kind, New1, Back) catch _:_ -> none end};
+        {other, Other} -> {failed, {returns, shape(Other)}, shape(New)}
+    catch
+        Class:Reason:Stack ->
+            case By =:= new andalso unswitched(Stack, What) of
+                true -> unswitched;
+                false ->
+                    Why = {Class, unvalued(Reason), place(no_operator(Reason, Stack))},
+                    {failed, Why, shape(New)}
+            end
+    end,
+    Found#{down => Down};
+back(_, _, _, Found) -> Found.
 
 %% Text of an older or newer language than this node's is not readable. What the language does not
 %% know as built in is a function of `erlang`.
@@ -474,14 +533,15 @@ tried(special, Twin, {Misc, M}, Vsn, Extra, _) ->
 tried(supervisor, Twin, S, _, _, _) ->
     Args = case S of #{args := Known} -> Known; _ -> element(tuple_size(S), S) end,
     case call_twin(Twin, init, [Args]) of
-        ignore -> specified;
-        {ok, Flags} when is_map(Flags), is_map(S) -> specified;
+        ignore -> {specified, none};
+        {ok, Flags} when is_map(Flags), is_map(S) -> {specified, none};
         {ok, {Flags, Specs}} ->
             case {strategy_of(Flags), supervisor:check_childspecs(Specs)} of
                 {none, _} -> {other, {no_supervisor_flags, Flags}};
                 {simple_one_for_one, ok} when length(Specs) =/= 1 ->
                     {other, {no_child_specifications, Specs}};
-                {_, ok} -> specified;
+                {simple_one_for_one, ok} -> {specified, none};
+                {_, ok} -> {specified, Specs};
                 _ -> {other, {no_child_specifications, Specs}}
             end;
         Other -> {other, Other}

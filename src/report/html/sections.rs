@@ -5,6 +5,7 @@ use maud::{Markup, PreEscaped, html};
 use serde_json::Value;
 
 use super::super::replay::{place, texts};
+use super::super::style::bytes;
 use super::{text, timeline};
 use crate::graph::draw::{Clusters, Format, ReducedGraph, draw_with, from_json, reduced};
 use crate::name::Module;
@@ -167,6 +168,7 @@ pub(super) fn node(
         @if several { h2.node { code { (node.name) } } }
         (messages(node, true))
         section { h2 { "Time" } (timeline::picture(node)) }
+        (rehearsal(node))
         (checks(node))
         @match same {
             None => (graph(node)),
@@ -299,6 +301,73 @@ fn left_out(part: &ReducedGraph, all: usize) -> Option<String> {
         all - gone,
         why.join("; ")
     ))
+}
+
+/// What the first phase has found of each module whose states were tried.
+fn rehearsal(node: &NodeSection<'_>) -> Markup {
+    let line = node.first("rehearsal");
+    let modules = line.and_then(|line| line["modules"].as_array());
+    let Some(modules) = modules.filter(|modules| !modules.is_empty()) else {
+        return html! {};
+    };
+    let size = |sizes: &Value| {
+        let at = |key: &str| sizes[key].as_u64().map(bytes);
+        at("median").zip(at("largest"))
+    };
+    let table = html! {
+        table.stacked {
+            thead { tr { th { "module" } th { "states" } th { "size before: median, largest" } th { "after" } th { "going back" } } }
+            tbody {
+                @for module in modules {
+                    @let number = |key: &str| module[key].as_u64().unwrap_or_default();
+                    @let all = number("converted") + number("failed");
+                    tr {
+                        td { code { (module["module"].as_str().unwrap_or_default()) } }
+                        td data-is="states" {
+                            @if module["kept"] == true { (all) " inspected" }
+                            @else { (number("converted")) " of " (all) " convert" }
+                            @for line in texts(&module["children"]["lines"]) { br; span.soft { (line) } }
+                        }
+                        td data-is="before" { @if let Some((median, largest)) = size(&module["bytes"]) { (median) ", " (largest) } }
+                        td data-is="after" { @if let Some((median, largest)) = size(&module["new_bytes"]) { (median) ", " (largest) } }
+                        td data-is="going back" { (going_back(&module["going_back"])) }
+                    }
+                }
+            }
+        }
+    };
+    html! {
+        section {
+            h2 { "Rehearsal" }
+            @if let Some(message) = line.and_then(|line| line["message"].as_str()) { p.soft { (message) } }
+            (foldable(modules.len(), "modules", &table))
+        }
+    }
+}
+
+/// What a rollback would make of the new states.
+fn going_back(back: &Value) -> String {
+    let number = |key: &str| back[key].as_u64().unwrap_or_default();
+    if let Some(why) = back["untried"].as_str() {
+        return format!("not tried: {why}");
+    }
+    if back.is_null() {
+        return String::new();
+    }
+    let mut parts = vec![format!("{} become what they were", number("same"))];
+    for (key, what) in [
+        ("other", "become another state"),
+        ("failed", "would not be converted"),
+        (
+            "unswitched",
+            "call a module by its name that is not switched yet",
+        ),
+    ] {
+        if number(key) > 0 {
+            parts.push(format!("{} {what}", number(key)));
+        }
+    }
+    parts.join(", ")
 }
 
 /// What was checked, before and after.

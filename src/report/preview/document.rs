@@ -110,6 +110,7 @@ fn pause(shown: Option<&PauseShown>) -> Value {
         "inspected": figures.inspected(),
         "slowest_ms": figures.slowest().map(ms),
         "suspended_then": figures.suspended,
+        "not_given_back": figures.lost().map(|(module, of)| (module.as_str().to_owned(), json!(of.lost))).collect::<serde_json::Map<_, _>>(),
     })
 }
 

@@ -178,6 +178,31 @@ pub(super) fn pause(shown: &PauseShown) -> String {
     }
 }
 
+/// What the last rehearsal says of a rollback: states that it would not give back.
+pub(super) fn not_given_back(shown: &PauseShown, style: Style, most: usize) -> Option<String> {
+    let PauseShown::Rehearsed { ago, figures, .. } = shown else {
+        return None;
+    };
+    let lost = figures.lost().map(|(module, of)| {
+        let all = usize::try_from(of.back).unwrap_or(usize::MAX);
+        format!(
+            "{} of {} of {module}",
+            of.lost,
+            count(all, "state", "states")
+        )
+    });
+    let lost: Vec<String> = lost.collect();
+    if lost.is_empty() {
+        return None;
+    }
+    let text = format!(
+        "would not give back {} (rehearsed {})",
+        some_of(&lost, most, style),
+        style_ago(*ago)
+    );
+    Some(attention(style, &text))
+}
+
 pub(super) fn names(modules: &[Module], most: usize, style: Style) -> String {
     let names: Vec<String> = modules.iter().map(ToString::to_string).collect();
     some_of(&names, most, style)

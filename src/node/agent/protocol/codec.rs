@@ -77,6 +77,31 @@ pub trait Codec: Sized {
     fn sample(source: &mut super::tests::Source) -> Self;
 }
 
+/// Large ones are kept apart.
+impl<T: Codec> Codec for Box<T> {
+    fn notation() -> String {
+        T::notation()
+    }
+
+    #[cfg(test)]
+    fn define(definitions: &mut super::codec::Definitions) {
+        T::define(definitions);
+    }
+
+    fn decode(term: &Term) -> Result<Self, DecodeError> {
+        T::decode(term).map(Self::new)
+    }
+
+    fn encode(&self) -> Term {
+        T::encode(self)
+    }
+
+    #[cfg(test)]
+    fn sample(source: &mut super::tests::Source) -> Self {
+        Self::new(T::sample(source))
+    }
+}
+
 /// A map with known keys.
 pub trait Record: Codec {
     /// The keys that it always has.
@@ -116,6 +141,11 @@ pub trait Record: Codec {
         let problem = format!("keys of {}: {}", Self::notation(), wrong.join(", "));
         Err(DecodeError::new(problem))
     }
+}
+
+impl<T: Record> Record for Box<T> {
+    const REQUIRED: &'static [&'static str] = T::REQUIRED;
+    const OPTIONAL: &'static [&'static str] = T::OPTIONAL;
 }
 
 /// The value under a key that is there.

@@ -26,7 +26,8 @@ pub use lock::{BootstrapAnswer, LockState, Locked, Refusal, RunInfo};
 pub use primitives::Micros;
 pub use reason::{Blocker, Blocking, FailedConversion, FunsHeld, Reason, UnfitProcess};
 pub use shapes::{
-    Form, HeldForms, InsideForm, PartForm, RehearsalFailure, Shape, StateChecked, TableForm,
+    ChildDifference, ChildDiffers, DownTrial, Form, HeldForms, InsideForm, OtherState, PartForm,
+    RehearsalFailure, Shape, StateChecked, TableForm,
 };
 pub use step::{Rehearsed, StepResult};
 pub use values::{

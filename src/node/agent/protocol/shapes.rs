@@ -1,7 +1,7 @@
 //! What a rehearsal reports of states, never values: [`Shape`] to count them, [`Form`] with the names in them.
 
 use super::codec::{Codec, DecodeError, Parts, Record, optional, required, tagged};
-use super::declare::{record, tagged_union};
+use super::declare::{atoms, record, tagged_union};
 use crate::term::{Atom, Pid, Term};
 
 tagged_union! {
@@ -155,6 +155,64 @@ record! {
         held: u64,
         failed: u64,
         other: u64,
+    }
+}
+
+record! {
+    /// States that the conversion downwards does not give back: what they were, what it makes of the new ones.
+    OtherState as "other_state" {
+        was: Shape,
+        is: Shape,
+        states: u64,
+        ;
+        /// What was converted, and what it became.
+        held: HeldForms,
+    }
+}
+
+record! {
+    /// How the conversions downwards, on the states that were converted, came out.
+    DownTrial as "down_trial" {
+        /// They give back the state that there was.
+        same: u64,
+        /// They give another one.
+        other: u64,
+        /// They give none.
+        failed: u64,
+        /// They failed in a running version that they reached by name.
+        unswitched: u64,
+        /// At most 20 different ones.
+        others: Vec<OtherState>,
+        /// The first 20, with the shape of what was to be converted.
+        failures: Vec<RehearsalFailure>,
+    }
+}
+
+atoms! {
+    /// How a child of a supervisor differs from what its new `init/1` specifies.
+    ChildDiffers as "child_differs" {
+        /// Only the new `init/1` has it.
+        New = "new",
+        /// The `init/1` that runs has it, the new one does not.
+        Gone = "gone",
+        /// The supervisor has it and the new `init/1` does not; that of the running version could not be asked.
+        Unlisted = "unlisted",
+        /// The same identifier for a server of another module.
+        Moved = "moved",
+        /// It is specified in another way.
+        Changed = "changed",
+    }
+}
+
+record! {
+    /// A child of supervisors of one module, and of how many.
+    ChildDifference as "child_difference" {
+        what: ChildDiffers,
+        child: Term,
+        supervisors: u64,
+        ;
+        /// Of `changed`: which keys of its specification; of `moved`: the modules before and after.
+        keys: Vec<Atom>,
     }
 }
 

@@ -3,7 +3,10 @@
 use super::codec::{Codec, DecodeError, Record, optional, required};
 use super::declare::{one_of, record};
 use super::primitives::Micros;
-use super::shapes::{HeldForms, InsideForm, RehearsalFailure, Shapes, StateChecked, TableForm};
+use super::shapes::{
+    ChildDifference, DownTrial, HeldForms, InsideForm, RehearsalFailure, Shapes, StateChecked,
+    TableForm,
+};
 use super::values::{Child, FailedChild, ModuleProcess};
 use crate::term::{Atom, Pid, Term};
 
@@ -160,6 +163,18 @@ record! {
         tables: Vec<TableForm>,
         /// Of the plan's checks on states, in their order.
         checks: Vec<StateChecked>,
+        /// How many bytes of heap states take, to three digits, and how many take so many; ascending.
+        bytes: Vec<(u64, u64)>,
+        /// The same of what they are converted to.
+        new_bytes: Vec<(u64, u64)>,
+        /// The process with the largest new state, and its bytes.
+        largest: Vec<(u64, Pid)>,
+        /// The way back from the new states.
+        down: DownTrial,
+        /// Of supervisors; at most 100 different ones.
+        children: Vec<ChildDifference>,
+        /// How many children they were given by `start_child/2`.
+        added: u64,
     }
 }
 
@@ -194,7 +209,7 @@ one_of! {
         /// `twins_drop`
         TwinsDropped(TwinsDropped),
         /// `rehearse`
-        Rehearsed(Rehearsed),
+        Rehearsed(Box<Rehearsed>),
         /// `apply`, `env`, `paths`, `config_change`, `hook`
         Nothing(Nothing),
     }
