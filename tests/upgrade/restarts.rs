@@ -120,6 +120,13 @@ fn a_release_of_relx_keeps_the_upgrade_and_the_way_back() {
         "persist  lists of modules in ",
         "releases/1/start.boot",
     ]);
+    let document = desk.on(&node, &["preview", &path, "--json"]).run().json();
+    let lists: Vec<&str> = document["persist"]["lists"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|file| file.as_str())
+        .collect();
     let ran = desk.on(&node, &["run", &path, "--yes"]).run().exits(0);
     let run = ran.name();
     ran.says(&["persist", "3 beams written"]);
@@ -141,6 +148,17 @@ fn a_release_of_relx_keeps_the_upgrade_and_the_way_back() {
             "releases/other/start.script".to_owned(),
         ]
     );
+    // What was announced, for machines as well, is what was written.
+    let written = differing(&before, &after);
+    let written = written.iter().filter(|name| !name.ends_with(".beam"));
+    for (announced, written) in lists.iter().zip(written.clone()) {
+        assert!(
+            lists.iter().any(|file| file.ends_with(written)),
+            "{written} is not in {lists:?}"
+        );
+        assert!(announced.starts_with(&srv.root.display().to_string()));
+    }
+    assert_eq!(lists.len(), written.count());
     // What sasl makes of the text is what is in the boot file.
     assert_eq!(
         node.eval_text(&format!(
@@ -161,7 +179,18 @@ fn a_release_of_relx_keeps_the_upgrade_and_the_way_back() {
     assert_eq!(listed, "true");
     let pids = pids_of(&node);
 
-    desk.on(&node, &["rollback", &run, "--yes"]).run().exits(0);
+    let back = desk.on(&node, &["rollback", &run, "--yes"]).run().exits(0);
+    // The way back says it before it asks, and names every file.
+    let question = back.stderr.find("switched back").expect("the numbers");
+    let shown = &back.stderr[..question];
+    assert!(shown.contains("persist  in "), "{back}");
+    assert!(
+        shown.contains("persist  the file of bank_fee will be deleted"),
+        "{back}"
+    );
+    for file in lists {
+        assert!(shown.contains(file), "{file} is not in {back}");
+    }
     is(&node, Is::Old, &pids);
     assert_eq!(differing(&before, &srv.files()), Vec::<String>::new());
     node.kill();
