@@ -241,7 +241,7 @@ fn without_copies_the_new_code_stays_on_the_node_that_fails() {
         "if the conversion of `fleet_ship` fails",
         "--no-undo",
     ]);
-    assert_eq!(ran.stderr.matches("E317\n").count(), 1, "{ran}");
+    assert_eq!(ran.stderr.matches("error[E317]").count(), 1, "{ran}");
     assert_eq!(fleet.versions(), [1, 1]);
     let ran = fleet.run(&["--no-undo"]).run().exits(21);
     let mend = format!("updo mend {}", names[1]);
