@@ -14,6 +14,7 @@ fn the_first_failure_stops() {
         "E620",
         "rollout stopped after 1 failure: 1 of 4 nodes new · 1 undone · 2 not touched",
         "run the same command again to continue",
+        "or take back those that are new: updo rollback ",
         "stopped  Fleet · 1 of 4 nodes new",
     ]);
     assert_eq!(fleet.versions(), [2, 1, 1, 1]);
