@@ -104,6 +104,8 @@ pub struct Wanted<'a> {
     pub modules: Vec<ModuleFile>,
     /// The environments of applications that change (`code … #{env => true}`).
     pub env: Vec<(App, Term)>,
+    /// The applications that are added and started (`insert {add_application, A}`).
+    pub starts: Vec<App>,
     /// What files have been before a run that is undone.
     pub recorded: &'a [Recorded],
 }
@@ -188,7 +190,7 @@ struct Found {
 /// E5xx when the node does not answer.
 pub fn restart(session: &Session, facts: &NodeFacts, wanted: &Wanted<'_>) -> Result<Restart> {
     let modules = &wanted.modules;
-    if modules.is_empty() {
+    if modules.is_empty() && wanted.starts.is_empty() {
         return Ok(Restart::default());
     }
     let mut folders: BTreeSet<&str> = modules.iter().filter_map(|m| folder_of(&m.file)).collect();
@@ -225,9 +227,14 @@ pub fn restart(session: &Session, facts: &NodeFacts, wanted: &Wanted<'_>) -> Res
     let new = modules.iter().filter(|m| m.listing == Listing::New);
     let unlisted = new.filter(|m| !listed.contains(&m.module));
     let unlisted = unlisted.map(|m| m.module.clone()).collect();
-    // A node that loads code on demand needs no list.
-    let lacking = facts.embedded && !lists.unlisted.is_empty();
+    if !facts.embedded {
+        // A node that loads code on demand needs no list, but a folder in its code path.
+        lists.unlisted.clear();
+        lists.unlisted.extend(off_path(facts, modules));
+    }
+    let lacking = !lists.unlisted.is_empty();
     let refused = (lacking || !lists.problems.is_empty()).then(|| lists.refusal(session));
+    let refused = refused.or_else(|| unstarted(session, facts, &found, &wanted.starts));
     Ok(Restart {
         refused,
         unlisted,
@@ -235,6 +242,66 @@ pub fn restart(session: &Session, facts: &NodeFacts, wanted: &Wanted<'_>) -> Res
         rewrites: lists.rewrites,
         left: found.left,
     })
+}
+
+/// New modules in folders that a node which loads code on demand does not look into.
+fn off_path<'m>(facts: &NodeFacts, modules: &'m [ModuleFile]) -> Vec<&'m Module> {
+    let path = facts.path.iter().map(|folder| plain(folder));
+    let files = facts
+        .loaded
+        .keys()
+        .filter_map(|module| facts.file_of(module));
+    let known: BTreeSet<String> = path.chain(files.filter_map(folder_of).map(plain)).collect();
+    let new = modules.iter().filter(|this| {
+        let folder = folder_of(&this.file).map(plain);
+        this.listing == Listing::New && folder.is_some_and(|folder| !known.contains(&folder))
+    });
+    new.map(|this| &this.module).collect()
+}
+
+/// E640 for applications that the run starts and no restart does. Of a node that loads code on demand it is not known what
+/// starts its applications: its command line may.
+fn unstarted(
+    session: &Session,
+    facts: &NodeFacts,
+    found: &Found,
+    starts: &[App],
+) -> Option<Diagnostic> {
+    let own = found
+        .boots
+        .iter()
+        .filter(|(file, _)| found.started.contains(file));
+    let read: Vec<BootFile> = own
+        .filter_map(|(_, bytes)| BootFile::read(bytes).ok())
+        .collect();
+    // One that runs is only started again.
+    let new = starts
+        .iter()
+        .filter(|app| !facts.apps.get(*app).is_some_and(|app| app.is_started));
+    let mut missing = new.filter(|app| !read.iter().any(|boot| boot.starts(app)));
+    let first = missing.next().filter(|_| facts.embedded)?;
+    let boot = found
+        .started
+        .first()
+        .map_or("its boot file", String::as_str);
+    let title = format!(
+        "after a restart {} would not start `{first}`",
+        session.node()
+    );
+    let diagnostic = missing
+        .take(NAMED)
+        .fold(Diagnostic::new(Code::E640, title), |diagnostic, app| {
+            diagnostic.note(format!("nor `{app}`"))
+        });
+    let help = "build a release that has it and restart the node with it; without `persist` the run starts it, and nothing is written";
+    Some(
+        diagnostic
+            .note(format!(
+                "{boot} does not start it, and a run changes only what a boot file loads"
+            ))
+            .note("nothing was changed")
+            .help(help),
+    )
 }
 
 /// The modules that the boot file of the node loads.
@@ -495,13 +562,14 @@ impl Lists<'_> {
         );
         let mut diagnostic = Diagnostic::new(Code::E640, title);
         diagnostic.notes.clone_from(&self.problems);
-        if self.facts.embedded && self.problems.is_empty() {
+        if self.problems.is_empty() {
             for module in self.unlisted.iter().take(NAMED) {
                 let file = self.modules.iter().find(|m| m.module == **module);
                 let folder = file.and_then(|m| folder_of(&m.file)).unwrap_or_default();
-                diagnostic = diagnostic.note(format!(
-                    "`{module}`: no boot file of the node loads from {folder}"
-                ));
+                diagnostic = diagnostic.note(match self.facts.embedded {
+                    true => format!("`{module}`: no boot file of the node loads from {folder}"),
+                    false => format!("`{module}`: {folder} is not on the node's code path"),
+                });
             }
             let more = self.unlisted.len().saturating_sub(NAMED);
             if more > 0 {
@@ -512,9 +580,11 @@ impl Lists<'_> {
                 .started
                 .first()
                 .map_or("the default boot file", String::as_str);
-            diagnostic = diagnostic.note(format!(
-                "in embedded mode a node loads at its start what its boot file lists, and nothing later: {boot}"
-            ));
+            if self.facts.embedded {
+                diagnostic = diagnostic.note(format!(
+                    "in embedded mode a node loads at its start what its boot file lists, and nothing later: {boot}"
+                ));
+            }
         }
         diagnostic.note("nothing was changed").help(
             "build a release that has them and restart the node with it; without `persist` what runs is upgraded and nothing else",
