@@ -45,10 +45,11 @@ owned({I, _, _} = Call, Ps, Want) ->
 owned_bare(Ps, Want) ->
     [{M, special, P} || special_modules(Want) =/= #{}, P <- Ps, M <- special(P, Want)].
 
-%% The module that a process with this initial call in the loop of module S belongs to. A behaviour
-%% that runs its callback modules in a server of its own may say so in the initial call, whatever
-%% function it names there (join/3 of a Phoenix channel, mount/3 of a LiveView): that server converts
-%% by the callback module. Where that module takes no part the process is the server's.
+%% The module that a process with this initial call in the loop of module S belongs to. A
+%% behaviour that runs its callback modules in a server of its own may say so in the initial
+%% call, whatever function it names there (join/3 of a Phoenix channel, mount/3 of a LiveView):
+%% that server converts by the callback module. Where that module takes no part the process is
+%% the server's.
 callback_module({I, _, _}, I, _) -> I;
 callback_module({I, _, _}, S, Want) ->
     case is_map_key(I, Want) andalso declares(I, S) of true -> I; false -> S end.
