@@ -410,7 +410,16 @@ impl Connection<'_> {
             let part = upgrade.rules.modules.keys().cloned().collect();
             let (facts, changes) = (&upgrade.facts, (&upgrade.changes, &part, plan.env));
             let (patterns, base) = (&from.patterns, &from.base);
-            let found = unwritten(&self.session, facts, changes, patterns, base, &mut seen)?;
+            let starts = upgrade.script.started();
+            let found = unwritten(
+                &self.session,
+                facts,
+                changes,
+                starts,
+                patterns,
+                base,
+                &mut seen,
+            )?;
             upgrade.diagnostics.extend(found.diagnostics(&self.session));
             upgrade.unwritten = found;
         }

@@ -18,6 +18,7 @@ use crate::facts::change::Caller;
 use crate::facts::compare::going_back::GoingBack;
 use crate::name::Module;
 use crate::node::Session;
+use crate::report::preview::Written;
 use crate::report::style;
 use crate::rules::Purge;
 use crate::state::runs::{RecordedRun, RunRecords};
@@ -153,6 +154,10 @@ fn go(context: &Context<'_>, args: &RollbackArgs, all: &[Undo]) -> Exit {
             Err(diagnostic) => return context.fail(*diagnostic, &SourceMap::default()),
         };
         for line in steps(undo, &found) {
+            ui.status(&line);
+        }
+        let written = Written::by_rollback(way);
+        for line in written.iter().flat_map(|w| w.lines(SHOWN, ui.style)) {
             ui.status(&line);
         }
         suspended += all_suspended(undo, &found);

@@ -435,7 +435,13 @@ fn ended_early(rollout_outcome: &RolloutOutcome, dot: &str) -> Option<Diagnostic
         0 => diagnostic.note("every node is completely old or completely new"),
         _ => diagnostic.note("first see the nodes that need manual repair or lost the connection: their diagnostics are above"),
     };
-    Some(diagnostic.help("run the same command again to continue: nodes that are new are skipped"))
+    let mut help =
+        "run the same command again to continue: nodes that are new are skipped".to_owned();
+    if rollout_outcome.done() > 0 {
+        let rollout = &rollout_outcome.rollout;
+        help += &format!("\nor take back those that are new: updo rollback {rollout}");
+    }
+    Some(diagnostic.help(help))
 }
 
 fn node<'a>(prepared: &'a PreparedNode<'_>) -> &'a NodeName {

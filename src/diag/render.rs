@@ -43,7 +43,7 @@ impl Default for Style {
     }
 }
 
-/// A diagnostic for people: the code, the title, the lines that it is about, the notes, the help; several lines that end in
+/// A diagnostic for people: the code and the title, the lines that it is about, the notes, the help; several lines that end in
 /// a line end. A place outside of `sources` is left out. Control characters of texts from outside are escaped.
 pub fn render(diagnostic: &Diagnostic, sources: &SourceMap, style: Style) -> String {
     let width = style.width.max(20);
@@ -52,19 +52,23 @@ pub fn render(diagnostic: &Diagnostic, sources: &SourceMap, style: Style) -> Str
     let (labels, sources) = shown::safe(labels, sources);
     let adapter = Adapter {
         diagnostic,
-        title: safe::line(&diagnostic.title),
         shown: Cut::new(labels, &sources, marker),
     };
-    let mut out = String::new();
+    let mut out = heading(diagnostic, width, style);
     let handler = GraphicalReportHandler::new_themed(theme(style))
         .with_width(width)
         .with_links(false);
-    if handler.render_report(&mut out, &adapter).is_err() {
-        // A snippet that cannot be laid out must not hide the message.
-        out = format!("{}\n\n  {}\n", diagnostic.code, adapter.title);
-    }
-    if style.color {
-        out = safe::sealed(&out);
+    let mut snippets = String::new();
+    // Snippets that cannot be laid out must not hide the message.
+    if !adapter.shown.labels.is_empty()
+        && handler.render_report(&mut snippets, &adapter).is_ok()
+        && let Some((_, snippets)) = snippets.split_once('\n')
+    {
+        // The first line would be the title.
+        out += &match style.color {
+            true => safe::sealed(snippets),
+            false => snippets.to_owned(),
+        };
     }
     for note in &diagnostic.notes {
         footer(&mut out, "note", &safe::text(note), width, style);
@@ -86,31 +90,55 @@ pub(crate) fn is_bare(diagnostic: &Diagnostic) -> bool {
     !diagnostic.is_error() && labels.is_empty() && notes.is_empty() && help.is_none()
 }
 
-/// A warning that says all in its title, on one line: `W332  ⚠ …`.
+/// A warning that says all in its title, on one line: `warning[W332]: …`.
 pub(crate) fn one_line(diagnostic: &Diagnostic, style: Style) -> String {
-    let characters = theme(style).characters;
-    let mark = match diagnostic.severity() {
-        Severity::Error => characters.error,
-        Severity::Warning => characters.warning,
-        Severity::Advice => characters.advice,
-    };
-    let (on, off) = match style.color {
-        true => (safe::sgr("33"), safe::sgr("0")),
-        false => (String::new(), String::new()),
-    };
+    let line = heading(diagnostic, usize::MAX, style);
+    let line = line.trim_end();
+    if style.unicode {
+        line.to_owned()
+    } else {
+        ascii(line)
+    }
+}
+
+/// `error[E604]: …`, as rustc writes it: what and how bad it is, and what it is about, on the line where one looks first
+/// and that a search finds. The words say what colours say.
+fn heading(diagnostic: &Diagnostic, width: usize, style: Style) -> String {
+    let word = word(diagnostic.severity());
     let title = safe::line(&diagnostic.title);
-    let line = format!("{}  {on}{mark}{off} {title}", diagnostic.code);
-    if style.unicode { line } else { ascii(&line) }
+    let text = format!("{word}[{}]: {title}", diagnostic.code);
+    let lines = match width {
+        usize::MAX => vec![Cow::Borrowed(text.as_str())],
+        width => wrap(&text, width.saturating_sub(4).max(20)),
+    };
+    let mut out = lines.join("\n    ");
+    if style.color {
+        let color = match diagnostic.severity() {
+            Severity::Error => "1;31",
+            Severity::Warning => "1;33",
+            Severity::Advice => "1;36",
+        };
+        // Before the first `:`, which no code has in it.
+        let end = word.len() + diagnostic.code.as_str().len() + 2;
+        let (head, rest) = out.split_at(end.min(out.len()));
+        let (on, bold, off) = (safe::sgr(color), safe::sgr("1"), safe::sgr("0"));
+        out = format!("{on}{head}{off}{bold}{rest}{off}");
+    }
+    out + "\n"
+}
+
+/// How bad it is.
+fn word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+        Severity::Advice => "advice",
+    }
 }
 
 /// The diagnostic as data: `code severity title help notes labels`, each label with `file line column offset
 /// length text`. Lines and columns count from 1, columns in characters; offsets are bytes within the file.
 pub fn to_json(diagnostic: &Diagnostic, sources: &SourceMap) -> Value {
-    let severity = match diagnostic.severity() {
-        Severity::Error => "error",
-        Severity::Warning => "warning",
-        Severity::Advice => "advice",
-    };
     let labels: Vec<Value> = diagnostic
         .labels
         .iter()
@@ -129,7 +157,7 @@ pub fn to_json(diagnostic: &Diagnostic, sources: &SourceMap) -> Value {
         .collect();
     json!({
         "code": diagnostic.code.as_str(),
-        "severity": severity,
+        "severity": word(diagnostic.severity()),
         "title": diagnostic.title,
         "help": diagnostic.help,
         "notes": diagnostic.notes,
@@ -138,18 +166,11 @@ pub fn to_json(diagnostic: &Diagnostic, sources: &SourceMap) -> Value {
 }
 
 fn theme(style: Style) -> GraphicalTheme {
-    let mut characters = if style.unicode {
+    let characters = if style.unicode {
         ThemeCharacters::unicode()
     } else {
         ThemeCharacters::ascii()
     };
-    if style.unicode {
-        (characters.error, characters.warning, characters.advice) =
-            ("×".into(), "⚠".into(), "☞".into());
-    } else {
-        (characters.error, characters.warning, characters.advice) =
-            ("x".into(), "!".into(), ">".into());
-    }
     let styles = if style.color {
         ThemeStyles::ansi()
     } else {
@@ -236,10 +257,9 @@ fn labels(diagnostic: &Diagnostic, sources: &SourceMap) -> Vec<Label> {
     visible.collect()
 }
 
-/// A diagnostic as miette wants it. The help is not handed over, so that notes may come before it.
+/// A diagnostic as miette wants it, for its snippets: the title is above them already, notes and help come after them.
 struct Adapter<'a> {
     diagnostic: &'a Diagnostic,
-    title: Cow<'a, str>,
     shown: Cut<'a>,
 }
 
@@ -250,18 +270,14 @@ impl fmt::Debug for Adapter<'_> {
 }
 
 impl fmt::Display for Adapter<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.title)
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Ok(())
     }
 }
 
 impl std::error::Error for Adapter<'_> {}
 
 impl miette::Diagnostic for Adapter<'_> {
-    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        Some(Box::new(self.diagnostic.code))
-    }
-
     fn severity(&self) -> Option<miette::Severity> {
         Some(match self.diagnostic.severity() {
             Severity::Error => miette::Severity::Error,

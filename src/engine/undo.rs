@@ -401,6 +401,7 @@ fn lists(session: &Session, facts: &NodeFacts, way: &WayBack) -> Result<Vec<Rewr
     let wanted = Wanted {
         modules: files.collect(),
         env: Vec::new(),
+        starts: Vec::new(),
         recorded: way.recorded(),
     };
     let found = restart::restart(session, facts, &wanted)?;

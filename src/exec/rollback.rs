@@ -178,6 +178,11 @@ impl WayBack {
         self.rewrites = rewrites;
     }
 
+    /// The same, as they were given.
+    pub fn rewrites(&self) -> &[Rewrite] {
+        &self.rewrites
+    }
+
     /// How long processes stay suspended because another one is busy: instead of what is recorded.
     pub fn within(&mut self, budget: Option<Duration>) {
         if let Term::Map(job) = &mut self.job {

@@ -189,7 +189,9 @@ impl ReplSession {
                 .iter()
                 .map(|(start, (count, _))| format!("{count} {}", words(*start)))
                 .collect();
-            if let Some(wrapper) = &processes.wrapped_in {
+            if let Some(wrapper) = &processes.wrapped_in
+                && !processes.also.is_empty()
+            {
                 kinds.push(format!("{} started in {wrapper}", processes.also.len()));
             }
             for foreign in &processes.foreign {

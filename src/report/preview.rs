@@ -23,9 +23,11 @@ mod document;
 mod footer;
 mod grouped;
 mod instruction;
+mod written;
 
 pub use document::{json, low};
 pub(super) use document::{undo_of, why_json};
+pub use written::Written;
 
 /// What a preview shows of one node's upgrade.
 #[derive(Clone, Debug)]
@@ -422,45 +424,11 @@ fn tail(out: &mut String, shown: &PreviewInput<'_>, style: Style, detail: Detail
         let _ = writeln!(out, "  {word:<8} {line}");
     }
     let _ = writeln!(out, "  on fail  {}", on_failure(plan, style));
-    if plan.persist {
-        let mut folders: Vec<&str> = shown
-            .rules
-            .modules
-            .keys()
-            .filter_map(|module| shown.changes.modules.get(module)?.new.as_ref())
-            .filter_map(|beam| beam.file.rsplit_once('/').map(|(folder, _)| folder))
-            .collect();
-        folders.sort_unstable();
-        folders.dedup();
-        let gone: Vec<Module> = shown
-            .rules
-            .modules
-            .keys()
-            .filter(|module| {
-                let changed = shown.changes.modules.get(*module);
-                changed.is_some_and(|changed| changed.new.is_none())
-            })
-            .cloned()
-            .collect();
-        if !folders.is_empty() {
-            let folders: Vec<String> = folders.into_iter().map(str::to_owned).collect();
-            let _ = writeln!(out, "  persist  in {}", some_of(&folders, most, style));
-        }
-        let lists = shown.lists.iter().filter(|file| file.changes());
-        let lists: Vec<String> = lists.map(|file| file.file.clone()).collect();
-        if !lists.is_empty() {
-            let lists = some_of(&lists, most, style);
-            let _ = writeln!(out, "  persist  lists of modules in {lists}");
-        }
-        if !gone.is_empty() {
-            let files = if gone.len() == 1 {
-                "the file"
-            } else {
-                "the files"
-            };
-            let names = footer::names(&gone, most, style);
-            let _ = writeln!(out, "  persist  {files} of {names} will be deleted");
-        }
+    for line in Written::by_upgrade(shown)
+        .iter()
+        .flat_map(|written| written.lines(most, style))
+    {
+        let _ = writeln!(out, "{line}");
     }
     let _ = writeln!(out, "  undo     {}", footer::undo(shown, style, most));
     for text in [footer::waiting(shown, style), footer::effects(shown, style)] {

@@ -14,7 +14,10 @@ use crate::term::Term;
 pub(super) fn unnamed(changes: &ChangeSet, rules: &Ruleset, out: &mut Vec<Diagnostic>) {
     let taking_part = rules.modules.iter().filter_map(|(module, decided)| {
         let changed = changes.modules.get(module)?;
-        let concerned = changed.new.is_some() && decided.class.value != Class::Library;
+        // The supervisor of a server that runs the module for its behaviour names that server.
+        let concerned = changed.new.is_some()
+            && decided.class.value != Class::Library
+            && changed.module_processes.wrapped_in.is_none();
         (concerned && changed.module_processes.unnamed > 0)
             .then_some((module, &changed.module_processes))
     });

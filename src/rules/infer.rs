@@ -129,7 +129,9 @@ fn of_processes(processes: &ModuleProcesses, new: &BeamFacts) -> Option<WithOrig
     }
     let looping = |start| {
         let kind = processes.kinds.get(&start);
-        kind.filter(|(_, example)| example.in_behaviour())
+        // Of one that hibernates no loop is seen, but what has found it may know its server.
+        let hosted = start == Start::Init && processes.wrapped_in.is_some();
+        kind.filter(|(_, example)| hosted || example.in_behaviour())
     };
     if let Some((_, example)) = looping(Start::Init).or_else(|| looping(Start::Entered)) {
         return inferred(Class::Server, "its processes are servers", example);

@@ -63,6 +63,18 @@ impl Script {
         self.high.is_empty()
     }
 
+    /// The applications that instructions of the plan start.
+    pub fn started(&self) -> Vec<App> {
+        let starts = self.low.iter().filter_map(|instruction| match instruction {
+            Instruction::Apply(call) if call.module.as_str() == "application" => {
+                (call.function.as_str() == "start").then_some(call.args.as_list()?.first()?)
+            }
+            _ => None,
+        });
+        let apps = starts.filter_map(Term::as_atom);
+        apps.map(|app| App::new(app.as_str())).collect()
+    }
+
     /// The modules that are switched or deleted, in order.
     pub fn modules(&self) -> impl Iterator<Item = &Module> {
         self.high.iter().map(|step| &step.module)

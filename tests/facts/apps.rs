@@ -50,6 +50,37 @@ fn a_new_specification_on_disk_is_reported_key_by_key() {
     assert!(!reported.contains("by_hand"), "{reported}");
 }
 
+/// As Gleam's compiler leaves it: a build that compiles no Erlang again does not list any. Of a module whose file is gone
+/// it is still said.
+#[test]
+fn a_specification_that_only_leaves_out_files_that_are_there_is_no_news() {
+    let world = World::new();
+    running(&world);
+    let ebin = world.path("fx/ebin");
+    let env = ", {env, [{known, 1}]}";
+    spec(&ebin, "fx", "1", &["fx_plain", "fx_lib"], env);
+    assert!(ebin.join("fx_gone.beam").exists());
+    assert!(printed(&world.look(), Code::W332).is_empty());
+    let pushed = format!("code push [{:?}].", crate::world::text(&ebin));
+    let upgrade = world.prepare(&pushed).expect("facts");
+    assert!(printed(&upgrade, Code::W332).is_empty());
+    assert!(names(&upgrade).is_empty());
+    // Beside something that is news.
+    world.replace(&["fx_new"]);
+    spec(&ebin, "fx", "1", &["fx_plain", "fx_lib", "fx_new"], env);
+    let reported = one(&world.look(), Code::W332);
+    assert!(reported.contains("modules added: `fx_new`"), "{reported}");
+    assert!(!reported.contains("fx_gone"), "{reported}");
+
+    spec(&ebin, "fx", "1", &["fx_plain", "fx_lib"], env);
+    fs::remove_file(ebin.join("fx_gone.beam")).expect("it is there");
+    let reported = one(&world.look(), Code::W332);
+    assert!(
+        reported.contains("modules removed: `fx_gone`"),
+        "{reported}"
+    );
+}
+
 #[test]
 fn new_keys_are_set_by_the_plan_and_removed_with_the_new_version() {
     let world = World::new();

@@ -14,6 +14,7 @@ fn the_first_failure_stops() {
         "E620",
         "rollout stopped after 1 failure: 1 of 4 nodes new · 1 undone · 2 not touched",
         "run the same command again to continue",
+        "or take back those that are new: updo rollback ",
         "stopped  Fleet · 1 of 4 nodes new",
     ]);
     assert_eq!(fleet.versions(), [2, 1, 1, 1]);
@@ -241,7 +242,7 @@ fn without_copies_the_new_code_stays_on_the_node_that_fails() {
         "if the conversion of `fleet_ship` fails",
         "--no-undo",
     ]);
-    assert_eq!(ran.stderr.matches("E317\n").count(), 1, "{ran}");
+    assert_eq!(ran.stderr.matches("error[E317]").count(), 1, "{ran}");
     assert_eq!(fleet.versions(), [1, 1]);
     let ran = fleet.run(&["--no-undo"]).run().exits(21);
     let mend = format!("updo mend {}", names[1]);

@@ -345,3 +345,128 @@ fn an_agent_in_the_middle_of_a_call_is_no_process_of_the_module() {
     assert_eq!(node.eval_text("sys:get_state(server)"), "{2,1}");
     nothing_left(&node);
 }
+
+/// A behaviour with a server of its own, which names the callback module in the initial call: Phoenix runs channels
+/// (`join/3`) and LiveViews (`mount/3`) so.
+fn lobby(version: u32) -> String {
+    let change = match version {
+        1 => "",
+        _ => {
+            "def code_change({:down, _}, {2, x}, []), do: {:ok, {1, x}}
+             def code_change(_, {1, x}, []), do: {:ok, {2, x}}"
+        }
+    };
+    format!(
+        "defmodule Lobby do
+           @behaviour Room
+           @vsn \"{version}\"
+           def join(x, _, _), do: {{{version}, x}}
+           def handle_in(:look, {{{version}, _}} = s), do: {{s, s}}
+           {change}
+         end\n"
+    )
+}
+
+/// The behaviour; version 2 keeps its own state in another form.
+fn room(version: u32) -> String {
+    let keep = match version {
+        1 => "{:room, m, s}",
+        _ => "{:room, m, s, :new}",
+    };
+    let change = match version {
+        1 => "",
+        _ => {
+            "def code_change({:down, _}, {:room, m, s, :new}, _), do: {:ok, {:room, m, s}}
+             def code_change(_, {:room, m, s}, _), do: {:ok, {:room, m, s, :new}}"
+        }
+    };
+    format!(
+        "defmodule Room do
+           @callback join(term, term, term) :: term
+         end
+         defmodule Room.Server do
+           use GenServer
+           @vsn \"{version}\"
+           def start(m, x, opts), do: GenServer.start(__MODULE__, {{m, x}}, opts)
+           def init({{m, x}}) do
+             Process.put(:\"$initial_call\", {{m, :join, 3}})
+             s = m.join(x, nil, nil)
+             {{:ok, {keep}}}
+           end
+           def handle_call(ask, _, {keep}) do
+             {{answer, s}} = m.handle_in(ask, s)
+             {{:reply, answer, {keep}}}
+           end
+           {change}
+           def code_change(vsn, {keep}, extra) do
+             case function_exported?(m, :code_change, 3) do
+               true ->
+                 {{:ok, s}} = m.code_change(vsn, s, extra)
+                 {{:ok, {keep}}}
+               false -> {{:ok, {keep}}}
+             end
+           end
+         end\n"
+    )
+}
+
+#[test]
+fn a_behaviour_with_a_server_of_its_own_says_whose_processes_they_are() {
+    let folder = TempDir::new().expect("a folder");
+    let one = elixir(&folder.path().join("one"), &(room(1) + &lobby(1)));
+    // Only the callback module is new; only the behaviour is.
+    let two = elixir(&folder.path().join("two"), &(room(1) + &lobby(2)));
+    let three = elixir(&folder.path().join("three"), &(room(2) + &lobby(2)));
+    let node = |options: &str| {
+        let elixir = Options {
+            elixir: true,
+            ..Options::default()
+        };
+        let node = elixir.path(&one).path(witness()).start();
+        node.eval(&format!(
+            "persistent_term:put(rooms, [begin {{ok, P}} = 'Elixir.Room.Server':start('Elixir.Lobby', N, {options}), P end || N <- [1, 2, 3]])"
+        ));
+        node
+    };
+    let look = "[gen_server:call(P, look) || P <- persistent_term:get(rooms)]";
+    let desk = Desk::rehearsing();
+    for (name, new) in [("two", &two), ("three", &three)] {
+        let text = format!("plan \"Rooms\".\ncode push [{new:?}].\nold from {one:?}, {two:?}.\n");
+        desk.write(&format!("{name}.updo"), &text);
+    }
+
+    // Idle, and all of them hibernating: no loop shows what they are.
+    for options in ["[]", "[{hibernate_after, 1}]"] {
+        let node = node(options);
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        let shown = desk.on(&node, &["preview", "two.updo"]).run().exits(0);
+        shown.prints(&["update  Elixir.Lobby", "server  3 processes"]);
+        let tries = desk.on(&node, &["rehearse", "two.updo"]).run().exits(0);
+        assert!(
+            tries
+                .stdout
+                .contains("its processes are servers of Room.Server"),
+            "{options}: {tries}"
+        );
+        assert!(!tries.stderr.contains("W316"), "{options}: {tries}");
+        let ran = desk.on(&node, &["run", "two.updo", "--yes"]).run().exits(0);
+        ran.says(&["3 states converted", "3 of 3 live"]);
+        assert_eq!(node.eval_text(look), "[{2,1},{2,2},{2,3}]", "{options}");
+
+        // The server's own new version: the callback module takes no part.
+        let ran = desk.on(&node, &["run", "three.updo", "--yes"]).run();
+        ran.exits(0).says(&["3 states converted"]);
+        assert_eq!(node.eval_text(look), "[{2,1},{2,2},{2,3}]", "{options}");
+        let sizes = "[tuple_size(sys:get_state(P)) || P <- persistent_term:get(rooms)]";
+        assert_eq!(node.eval_text(sizes), "[4,4,4]", "{options}");
+        for (state, size) in [
+            ("[{2,1},{2,2},{2,3}]", "[3,3,3]"),
+            ("[{1,1},{1,2},{1,3}]", "[3,3,3]"),
+        ] {
+            desk.on(&node, &["rollback", "--yes"]).run().exits(0);
+            assert_eq!(node.eval_text(sizes), size, "{options}");
+            assert_eq!(node.eval_text(look), state, "{options}");
+        }
+        nothing_left(&node);
+    }
+}

@@ -315,6 +315,13 @@ fn the_file_goes_too_when_the_plan_writes_the_disk() {
         "3  delete  depot_fax",
         "the file of depot_fax will be deleted",
     ]);
+    let document = desk.on(node, &["preview", &path, "--json"]).run().json();
+    let expected = serde_json::json!({
+        "folders": [deployed.ebin],
+        "lists": [deployed.ebin.join("depot.app")],
+        "deleted": ["depot_fax"],
+    });
+    assert_eq!(document["persist"], expected);
     let ran = desk.on(node, &["run", &path, "--yes"]).run().exits(0);
     assert_eq!(loaded(node), REST);
     assert!(!file.exists());

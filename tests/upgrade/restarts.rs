@@ -2,92 +2,14 @@
 //! loads what its boot file lists, so that what is new has to be in there. Whenever the node goes down, it starts with
 //! all of one version.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use tempfile::TempDir;
-
 use crate::bank::{Is, Plan, is, look, nothing_left, pids_of};
-use crate::support::apps::{bank, bank_release, copy_whole, ferry, unpacked, witness};
-use crate::support::desk::{Desk, walk};
-use crate::support::{Options, TestNode, other_root};
-
-/// A release that is unpacked somewhere, and how it is started.
-struct Installed {
-    root: PathBuf,
-    options: Options,
-    mode: &'static str,
-    _folder: TempDir,
-}
-
-impl Installed {
-    fn new(release: &Path) -> Self {
-        let (folder, root, options) = unpacked(release);
-        Self {
-            root,
-            options: options.path(witness()),
-            mode: "embedded",
-            _folder: folder,
-        }
-    }
-
-    /// The bank; `None` where there is no rebar3.
-    fn bank() -> Option<Self> {
-        if let Some(root) = other_root() {
-            println!(
-                "no rebar3 in {}: releases of relx are not tested",
-                root.display()
-            );
-            return None;
-        }
-        Some(Self::new(&bank_release()))
-    }
-
-    /// Starts it, always under the same name.
-    fn start(&mut self) -> TestNode {
-        let node = self.options.clone().start();
-        self.options.name = Some(node.name().to_owned());
-        assert_eq!(node.eval_text("code:get_mode()"), self.mode);
-        assert_eq!(
-            node.eval_text("code:load_file(witness)"),
-            "{module,witness}"
-        );
-        node
-    }
-
-    /// Every file below `lib` and `releases` with its content, but for what each start writes.
-    fn files(&self) -> BTreeMap<String, Vec<u8>> {
-        let mut files = Vec::new();
-        for part in ["lib", "releases"] {
-            walk(&self.root.join(part), &mut files);
-        }
-        let named = files.into_iter().map(|file| {
-            let name = file
-                .strip_prefix(&self.root)
-                .expect("it is below")
-                .display()
-                .to_string();
-            (name, fs::read(&file).expect("a file can be read"))
-        });
-        named
-            .filter(|(name, _)| !name.ends_with("vm.args"))
-            .collect()
-    }
-}
-
-/// The names of the files that are not the same, or in one of both only.
-fn differing(a: &BTreeMap<String, Vec<u8>>, b: &BTreeMap<String, Vec<u8>>) -> Vec<String> {
-    let names = a.keys().chain(b.keys());
-    let mut names: Vec<String> = names
-        .filter(|name| a.get(*name) != b.get(*name))
-        .cloned()
-        .collect();
-    names.sort();
-    names.dedup();
-    names
-}
+use crate::installed::{Installed, differing};
+use crate::support::TestNode;
+use crate::support::apps::{bank, copy_whole, ferry};
+use crate::support::desk::Desk;
 
 fn persisting(more: &str) -> Plan {
     let mut plan = Plan::up("fine").with(more);
@@ -120,6 +42,13 @@ fn a_release_of_relx_keeps_the_upgrade_and_the_way_back() {
         "persist  lists of modules in ",
         "releases/1/start.boot",
     ]);
+    let document = desk.on(&node, &["preview", &path, "--json"]).run().json();
+    let lists: Vec<&str> = document["persist"]["lists"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|file| file.as_str())
+        .collect();
     let ran = desk.on(&node, &["run", &path, "--yes"]).run().exits(0);
     let run = ran.name();
     ran.says(&["persist", "3 beams written"]);
@@ -141,6 +70,17 @@ fn a_release_of_relx_keeps_the_upgrade_and_the_way_back() {
             "releases/other/start.script".to_owned(),
         ]
     );
+    // What was announced, for machines as well, is what was written.
+    let written = differing(&before, &after);
+    let written = written.iter().filter(|name| !name.ends_with(".beam"));
+    for (announced, written) in lists.iter().zip(written.clone()) {
+        assert!(
+            lists.iter().any(|file| file.ends_with(written)),
+            "{written} is not in {lists:?}"
+        );
+        assert!(announced.starts_with(&srv.root.display().to_string()));
+    }
+    assert_eq!(lists.len(), written.count());
     // What sasl makes of the text is what is in the boot file.
     assert_eq!(
         node.eval_text(&format!(
@@ -161,7 +101,18 @@ fn a_release_of_relx_keeps_the_upgrade_and_the_way_back() {
     assert_eq!(listed, "true");
     let pids = pids_of(&node);
 
-    desk.on(&node, &["rollback", &run, "--yes"]).run().exits(0);
+    let back = desk.on(&node, &["rollback", &run, "--yes"]).run().exits(0);
+    // The way back says it before it asks, and names every file.
+    let question = back.stderr.find("switched back").expect("the numbers");
+    let shown = &back.stderr[..question];
+    assert!(shown.contains("persist  in "), "{back}");
+    assert!(
+        shown.contains("persist  the file of bank_fee will be deleted"),
+        "{back}"
+    );
+    for file in lists {
+        assert!(shown.contains(file), "{file} is not in {back}");
+    }
     is(&node, Is::Old, &pids);
     assert_eq!(differing(&before, &srv.files()), Vec::<String>::new());
     node.kill();

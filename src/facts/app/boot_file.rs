@@ -160,6 +160,23 @@ impl BootFile {
         }
     }
 
+    /// Whether it starts an application.
+    pub fn starts(&self, app: &App) -> bool {
+        self.commands.iter().any(|command| {
+            let Some([word, call]) = command.as_tuple() else {
+                return false;
+            };
+            let Some([module, function, args]) = call.as_tuple() else {
+                return false;
+            };
+            let first = args.as_list().and_then(|args| args.first());
+            word.is_atom("apply")
+                && module.is_atom("application")
+                && (function.is_atom("start_boot") || function.is_atom("start"))
+                && first.is_some_and(|first| first.is_atom(app.as_str()))
+        })
+    }
+
     /// Replaces the environment in the specification of an application, when it has one.
     pub fn configure(&mut self, app: &App, env: &Term) {
         for command in &mut self.commands {
@@ -351,6 +368,17 @@ mod tests {
             }
             prop_assert_eq!(at_once, by_one);
         }
+    }
+
+    #[test]
+    fn what_it_starts_is_what_it_says() {
+        let text = r#"{script,{"shop","1"},[{apply,{application,load,[{application,shop,[]}]}},
+            {apply,{application,start_boot,[kernel,permanent]}},{apply,{application,start_boot,[shop]}}]}"#;
+        let boot = BootFile::read(&encode(&parse_term(text).expect("a term"))).expect("a file");
+        let starts = |name: &str| boot.starts(&App::new(name));
+        assert!(starts("shop") && starts("kernel") && !starts("annex"));
+        let loads = super::tests::boot();
+        assert!(!loads.starts(&App::new("shop")), "it only loads it");
     }
 
     #[test]

@@ -78,6 +78,10 @@ pub(super) fn between(
     changed: &Changed,
     processes: &ModuleProcesses,
 ) -> Option<BehaviourChange> {
+    // They run the behaviour of the server that they are in, which is not this module's to change.
+    if processes.wrapped_in.is_some() {
+        return None;
+    }
     let new = behaviours(about, &changed.new.as_ref()?.facts)?;
     let runs = processes.kinds.iter().filter_map(|(start, (_, shown))| {
         let of_server = ["gen_server", "gen_statem"];

@@ -276,7 +276,11 @@ fn specifications(
     let texts: Vec<(App, String, Vec<u8>)> = texts
         .filter_map(|((app, file), text)| Some((app, file, text?)))
         .collect();
-    compare_specs(node, texts)
+    let has_beam = |folder: &str, module: &Module| {
+        let files = places.of(module).iter();
+        files.map(|file| &file.folder).any(|there| there == folder)
+    };
+    compare_specs(node, texts, &has_beam)
 }
 
 /// Files of modules that are not loaded.

@@ -87,7 +87,8 @@ impl UnpersistedFiles {
     }
 }
 
-/// Looks at the disk of a node, for an upgrade of some modules and, if so, of the environments of their applications.
+/// Looks at the disk of a node, for an upgrade of some modules and, if so, of the environments of their applications, that
+/// starts applications.
 ///
 /// # Errors
 /// E214 when a pushed beam cannot be used, E5xx when the node does not answer.
@@ -95,6 +96,7 @@ pub fn unwritten(
     session: &Session,
     facts: &NodeFacts,
     (changes, part, env): (&ChangeSet, &BTreeSet<Module>, bool),
+    starts: Vec<App>,
     patterns: &[(String, Span)],
     base: &Path,
     seen: &mut Seen,
@@ -115,6 +117,7 @@ pub fn unwritten(
     let wanted = Wanted {
         modules: to_list(facts, changes, part, &same),
         env: if env { configured(changes) } else { Vec::new() },
+        starts,
         recorded: &[],
     };
     let restart = restart(session, facts, &wanted)?;

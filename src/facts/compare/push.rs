@@ -38,6 +38,15 @@ pub(super) fn pushed(
         .filter_map(|file| file.path.parent().map(Path::to_owned))
         .collect();
     let compared = files.len();
+    let places: BTreeSet<(String, Module)> = files
+        .iter()
+        .filter_map(|file| {
+            Some((
+                file.path.parent()?.display().to_string(),
+                file.facts.module.clone(),
+            ))
+        })
+        .collect();
     let files = one_of_each(files)?;
     let all: BTreeSet<Module> = files.keys().cloned().collect();
     let homes = homes(node.facts, &files);
@@ -60,7 +69,7 @@ pub(super) fn pushed(
     let unconsolidated = unconsolidated(node, &beams)?;
     beams.retain(|module, _| !unconsolidated.contains(module));
     let moved = lines_moved(node, &same);
-    let specs = specifications(node, &folders)?;
+    let specs = specifications(node, &folders, &places)?;
     let gone = gone(node.facts, &specs, &all);
     let folders = folders.iter().map(|folder| {
         let whole = folder.canonicalize().unwrap_or_else(|_| folder.clone());
@@ -208,7 +217,11 @@ fn lines_moved(node: &ComparedNode<'_>, same: &[BeamFile]) -> Option<Notice> {
 }
 
 /// Specifications beside the beams, and how they differ.
-fn specifications(node: &mut ComparedNode<'_>, folders: &BTreeSet<PathBuf>) -> Result<NewSpecs> {
+fn specifications(
+    node: &mut ComparedNode<'_>,
+    folders: &BTreeSet<PathBuf>,
+    places: &BTreeSet<(String, Module)>,
+) -> Result<NewSpecs> {
     let mut texts = Vec::new();
     for folder in folders {
         for app in node.facts.apps.keys() {
@@ -218,7 +231,9 @@ fn specifications(node: &mut ComparedNode<'_>, folders: &BTreeSet<PathBuf>) -> R
             }
         }
     }
-    compare_specs(node, texts)
+    let has_beam =
+        |folder: &str, module: &Module| places.contains(&(folder.to_owned(), module.clone()));
+    compare_specs(node, texts, &has_beam)
 }
 
 /// Loaded modules that the new specification of their application does not list, and that are not pushed.

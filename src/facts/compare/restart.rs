@@ -9,6 +9,8 @@
 //! start at all. There is more than one boot file beside each other (`start.boot`, `start_clean.boot`), and all that
 //! load from the folders in question are kept right.
 
+mod unstarted;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
@@ -23,6 +25,7 @@ use crate::facts::node::node_facts::NodeFacts;
 use crate::name::{App, Md5, Module};
 use crate::node::{Session, evaluate};
 use crate::term::Term;
+use unstarted::{off_path, unstarted};
 
 /// How many modules a diagnostic names.
 const NAMED: usize = 8;
@@ -104,6 +107,8 @@ pub struct Wanted<'a> {
     pub modules: Vec<ModuleFile>,
     /// The environments of applications that change (`code … #{env => true}`).
     pub env: Vec<(App, Term)>,
+    /// The applications that are added and started (`insert {add_application, A}`).
+    pub starts: Vec<App>,
     /// What files have been before a run that is undone.
     pub recorded: &'a [Recorded],
 }
@@ -188,7 +193,7 @@ struct Found {
 /// E5xx when the node does not answer.
 pub fn restart(session: &Session, facts: &NodeFacts, wanted: &Wanted<'_>) -> Result<Restart> {
     let modules = &wanted.modules;
-    if modules.is_empty() {
+    if modules.is_empty() && wanted.starts.is_empty() {
         return Ok(Restart::default());
     }
     let mut folders: BTreeSet<&str> = modules.iter().filter_map(|m| folder_of(&m.file)).collect();
@@ -210,9 +215,14 @@ pub fn restart(session: &Session, facts: &NodeFacts, wanted: &Wanted<'_>) -> Res
     let new = modules.iter().filter(|m| m.listing == Listing::New);
     let unlisted = new.filter(|m| !lists.loaded.contains(&m.module));
     let unlisted = unlisted.map(|m| m.module.clone()).collect();
-    // A node that loads code on demand needs no list.
-    let lacking = facts.embedded && !lists.unlisted.is_empty();
+    if !facts.embedded {
+        // A node that loads code on demand needs no list, but a folder in its code path.
+        lists.unlisted.clear();
+        lists.unlisted.extend(off_path(facts, modules));
+    }
+    let lacking = !lists.unlisted.is_empty();
     let refused = (lacking || !lists.problems.is_empty()).then(|| lists.refusal(session));
+    let refused = refused.or_else(|| unstarted(session, facts, &found, &wanted.starts));
     Ok(Restart {
         refused,
         unlisted,
@@ -553,14 +563,15 @@ impl<'a> Lists<'a> {
         );
         let mut diagnostic = Diagnostic::new(Code::E640, title);
         diagnostic.notes.clone_from(&self.problems);
-        if self.facts.embedded && self.problems.is_empty() {
+        if self.problems.is_empty() {
             for module in self.unlisted.iter().take(NAMED) {
                 let mut files = self.modules.iter().map(|this| this.file);
                 let file = files.find(|m| m.module == **module);
                 let folder = file.and_then(|m| folder_of(&m.file)).unwrap_or_default();
-                diagnostic = diagnostic.note(format!(
-                    "`{module}`: no boot file of the node loads from {folder}"
-                ));
+                diagnostic = diagnostic.note(match self.facts.embedded {
+                    true => format!("`{module}`: no boot file of the node loads from {folder}"),
+                    false => format!("`{module}`: {folder} is not on the node's code path"),
+                });
             }
             let more = self.unlisted.len().saturating_sub(NAMED);
             if more > 0 {
@@ -571,9 +582,11 @@ impl<'a> Lists<'a> {
                 .started
                 .first()
                 .map_or("the default boot file", String::as_str);
-            diagnostic = diagnostic.note(format!(
-                "in embedded mode a node loads at its start what its boot file lists, and nothing later: {boot}"
-            ));
+            if self.facts.embedded {
+                diagnostic = diagnostic.note(format!(
+                    "in embedded mode a node loads at its start what its boot file lists, and nothing later: {boot}"
+                ));
+            }
         }
         diagnostic.note("nothing was changed").help(
             "build a release that has them and restart the node with it; without `persist` what runs is upgraded and nothing else",

@@ -8,6 +8,7 @@ use super::compared_node::ComparedNode;
 use crate::diag::Result;
 use crate::facts::app::app_specs::Spec;
 use crate::facts::change::{CompileEnv, EnvChange, Notice, SpecChange};
+use crate::facts::node::folders::folder_of;
 use crate::facts::node::node_facts::RunningApp;
 use crate::facts::node::queries;
 use crate::name::{App, Module};
@@ -26,10 +27,12 @@ pub(super) struct NewSpecs {
     pub(super) bad: Vec<Notice>,
 }
 
-/// Reads specifications (application, file, text) and compares them with the running applications.
+/// Reads specifications (application, file, text) and compares them with the running applications. `has_beam` knows
+/// whether the folder of such a file has a beam of a module.
 pub(super) fn compare_specs(
     node: &mut ComparedNode<'_>,
     texts: Vec<(App, String, Vec<u8>)>,
+    has_beam: &dyn Fn(&str, &Module) -> bool,
 ) -> Result<NewSpecs> {
     let (mut specs, mut bad) = (Vec::new(), Vec::new());
     for (app, file, text) in texts {
@@ -58,7 +61,9 @@ pub(super) fn compare_specs(
     let changes = specs.iter().filter_map(|(app, file, spec)| {
         let env = environments.get(app).unwrap_or(&none);
         let running = node.facts.apps.get(app)?;
-        spec_change(spec, app, file, running, env, old.remove(app))
+        let folder = folder_of(file).unwrap_or_default();
+        let stays = |module: &Module| has_beam(folder, module);
+        spec_change(spec, app, file, running, env, old.remove(app)).without_omissions(&stays)
     });
     Ok(NewSpecs {
         changes: changes.collect(),
@@ -94,7 +99,7 @@ fn running_specs(
     Ok(specs.collect())
 }
 
-/// What differs from the running application; `None` when nothing does.
+/// What differs from the running application.
 ///
 /// A key that the node has is left alone, unless its value is still the default of the specification that the
 /// application was started with (`old`, where that is known): nothing has set it, so it follows the
@@ -106,7 +111,7 @@ fn spec_change(
     running: &RunningApp,
     env: &BTreeMap<Atom, Term>,
     old: Option<Spec>,
-) -> Option<SpecChange> {
+) -> SpecChange {
     let defaults = old.map(|old| old.env).unwrap_or_default();
     let untouched = |key: &Atom| {
         defaults
@@ -133,7 +138,7 @@ fn spec_change(
     let only = |these: &BTreeSet<&Module>, those: &BTreeSet<&Module>| -> Vec<Module> {
         these.difference(those).map(|m| (*m).clone()).collect()
     };
-    let change = SpecChange {
+    SpecChange {
         app: app.clone(),
         file: file.to_owned(),
         vsn: (new.vsn != running.vsn).then(|| (running.vsn.clone(), new.vsn.clone())),
@@ -142,12 +147,7 @@ fn spec_change(
         env,
         // One that does not run has no process to ask.
         callback: new.callback.clone().filter(|_| running.is_started),
-    };
-    let nothing = change.vsn.is_none()
-        && change.added.is_empty()
-        && change.removed.is_empty()
-        && change.env.is_empty();
-    (!nothing).then_some(change)
+    }
 }
 
 /// What `compile_env` entries of specifications find on a node with these environments.

@@ -181,17 +181,25 @@ pub(crate) fn place(kept: &FunPlace) -> String {
 
 /// What was not searched and how many of that, in words.
 pub(crate) fn not_searched(list: &[(Atom, u64)]) -> Vec<String> {
-    let words = |(what, number): &(Atom, u64)| match what.as_str() {
-        "processes" => format!("{number} processes (not enough time)"),
-        "large" => format!("{number} processes with large heaps"),
-        "queues" => format!("{number} mailboxes of more than 1,000 messages"),
-        "hidden" => {
-            format!("the states of {number} processes (hibernating, large, or funs in funs)")
+    let words = |(what, number): &(Atom, u64)| {
+        let of = |one: &str, many: &str| match number {
+            1 => format!("1 {one}"),
+            number => format!("{number} {many}"),
+        };
+        let states = |kind: &str| match number {
+            1 => format!("the state of 1 {kind}process"),
+            number => format!("the states of {number} {kind}processes"),
+        };
+        match what.as_str() {
+            "processes" => of("process", "processes") + " (not enough time)",
+            "large" => of("process with a large heap", "processes with large heaps"),
+            "queues" => of("mailbox", "mailboxes") + " of more than 1,000 messages",
+            "hidden" => states("") + " (hibernating, large, or funs in funs)",
+            "silent" => states("busy "),
+            "private" => of("private ETS table", "private ETS tables"),
+            "late" => of("ETS table", "ETS tables") + " (not enough time)",
+            _ => "anything".to_owned(),
         }
-        "silent" => format!("the states of {number} busy processes"),
-        "private" => format!("{number} private ETS tables"),
-        "late" => format!("{number} ETS tables (not enough time)"),
-        _ => "anything".to_owned(),
     };
     list.iter().map(words).collect()
 }

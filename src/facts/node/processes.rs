@@ -35,7 +35,8 @@ pub enum Start {
     Supervisor,
     /// As a supervisor bridge.
     Bridge,
-    /// In `M:init/1`, as behaviours start their callback modules.
+    /// In `M:init/1`, as behaviours start their callback modules; or in the server of a behaviour of the module, where
+    /// the initial call names the module.
     Init,
     /// In another function of the module, by `proc_lib`.
     Other,
@@ -113,7 +114,8 @@ pub struct ModuleProcesses {
     pub foreign: Vec<MisattributedProcesses>,
     /// Processes that run the module although they started in its behaviour.
     pub also: Vec<Pid>,
-    /// Where those started.
+    /// The server that runs the module for its behaviour: where those started, or in whose loop a process is that names
+    /// the module in its initial call.
     pub wrapped_in: Option<Module>,
     /// Of a module that changes its behaviour: which supervisor can start each of its processes anew.
     pub parents: Vec<Option<ChildId>>,
@@ -149,7 +151,9 @@ impl ModuleProcesses {
         self.foreign = others;
         let ours: Vec<MisattributedProcesses> = ours;
         self.also = ours.iter().flat_map(|f| f.pids.clone()).collect();
-        self.wrapped_in = ours.into_iter().map(|foreign| foreign.started_in).next();
+        if let Some(ours) = ours.into_iter().next() {
+            self.wrapped_in = Some(ours.started_in);
+        }
     }
 
     /// Where its first process is in the tree of supervisors; `None` when it has no supervisor.
@@ -269,7 +273,7 @@ fn read(answer: &Term) -> Option<Answer> {
     let examples: BTreeMap<Term, Example> = examples?.into_iter().collect();
     let mut by_module = BTreeMap::new();
     for line in modules.as_list()? {
-        let [module, kinds, unnamed, foreign, by_loop] = line.as_tuple()? else {
+        let [module, kinds, unnamed, foreign, by_loop, hosts] = line.as_tuple()? else {
             return None;
         };
         let [unnamed, loose] = unnamed.as_tuple()? else {
@@ -287,7 +291,7 @@ fn read(answer: &Term) -> Option<Answer> {
                 .map(strangers)
                 .collect::<Option<_>>()?,
             also: Vec::new(),
-            wrapped_in: None,
+            wrapped_in: hosts.as_list()?.first().and_then(module_of),
             started_with: None,
             by_loop: pids(by_loop)?,
             parents: Vec::new(),

@@ -64,6 +64,7 @@
 %%   twins_since                   when loading twins or taking them away has rested last
 %%   latest                        when the run has to end (in the process that changes children)
 %%   loop_pattern                  the regular expression of `loops`, compiled
+%%   {hosts, Module}               servers that the behaviours of a module have
 %% of a worker:
 %%   reported                      when it last reported progress
 %% of a process that is upgraded, gone before the end:

@@ -29,14 +29,14 @@ owned({I, _, _} = Call, Ps, Want) ->
     case lists:usort([S || P <- First, S <- [loop_module(P)], S =/= unknown]) of
         [] -> [{M, Kind, P} || P <- Ps, {M, Kind} <- by_initial_call(Call, P, Want)];
         [S] ->
-            M = callback_module(Call, S),
+            M = callback_module(Call, S, Want),
             [{M, behaviour, P} || is_map_key(M, Want), P <- Ps];
         _ ->
             lists:append([case loop_module(P) of
                               unknown ->
                                   [{M, Kind, P} || {M, Kind} <- by_initial_call(Call, P, Want)];
                               S ->
-                                  [{M, behaviour, P} || M <- [callback_module(Call, S)],
+                                  [{M, behaviour, P} || M <- [callback_module(Call, S, Want)],
                                                         is_map_key(M, Want)]
                           end || P <- Ps])
     end.
@@ -45,31 +45,62 @@ owned({I, _, _} = Call, Ps, Want) ->
 owned_bare(Ps, Want) ->
     [{M, special, P} || special_modules(Want) =/= #{}, P <- Ps, M <- special(P, Want)].
 
-%% The callback module of a process with this initial call in the loop of module S. A behaviour that
-%% runs its callback modules in a server of its own may say so in the initial call:
-%% that server converts by the callback module.
-callback_module({I, _, _}, I) -> I;
-callback_module({I, init, 1}, S) -> case declares(I, S) of true -> I; false -> S end;
-callback_module(_, S) -> S.
+%% The module that a process with this initial call in the loop of module S belongs to. A
+%% behaviour that runs its callback modules in a server of its own may say so in the initial
+%% call, whatever function it names there (join/3 of a Phoenix channel, mount/3 of a LiveView):
+%% that server converts by the callback module. Where that module takes no part the process is
+%% the server's.
+callback_module({I, _, _}, I, _) -> I;
+callback_module({I, _, _}, S, Want) ->
+    case is_map_key(I, Want) andalso declares(I, S) of true -> I; false -> S end.
 
 declares(I, S) ->
     Name = atom_to_list(S),
-    Behaviours = try I:module_info(attributes) of
+    lists:any(fun(B) -> B =:= S orelse lists:prefix(atom_to_list(B) ++ ".", Name) end,
+              behaviours_of(I)).
+
+behaviours_of(I) ->
+    try I:module_info(attributes) of
         As -> lists:append([Bs || {K, Bs} <- As, K =:= behaviour orelse K =:= behavior])
-                 catch _:_ -> [] end,
-    lists:any(fun(B) -> B =:= S orelse lists:prefix(atom_to_list(B) ++ ".", Name) end, Behaviours).
+    catch _:_ -> []
+    end.
 
 %% A fun is no function of a server: an Agent's or a Task's, when no loop says anything else.
 by_initial_call({I, F, A}, P, Want) ->
     case special(P, Want) of
         [M | _] -> [{M, special}];
-        [] when not is_map_key(I, Want) -> [];
-        [] when F =:= init, A =:= 1 -> [{I, behaviour}];
+        [] when F =:= init, A =:= 1 -> [{I, behaviour} || is_map_key(I, Want)];
         [] ->
-            case (hd(atom_to_list(F)) =/= $- orelse is_special_process(I)) andalso executes(P, I) of
-                true -> [{I, other}];
-                false -> []
+            case [M || M <- hosted(I, Want), is_asleep(P)] of
+                [] -> [{I, other} || is_map_key(I, Want),
+                                     hd(atom_to_list(F)) =/= $- orelse is_special_process(I),
+                                     executes(P, I)];
+                [M | _] -> [{M, behaviour}]
             end
+    end.
+
+%% What hibernates is in no loop. Where the initial call is no init/1, and a behaviour of the module
+%% has a server of its own (B.Server), it is that server which has written it.
+is_asleep(P) -> process_info(P, current_stacktrace) =:= {current_stacktrace, []}.
+
+hosted(I, Want) ->
+    case hosts(I) of
+        [_ | _] when is_map_key(I, Want) -> [I];
+        Hosts -> [S || S <- Hosts, is_map_key(S, Want)]
+    end.
+
+hosts(I) ->
+    case get({hosts, I}) of
+        undefined ->
+            Parts = [atom_to_list(B) ++ "." || B <- behaviours_of(I)],
+            Hosts = [S || Parts =/= [], {S, _} <- code:all_loaded(),
+                          erlang:function_exported(S, code_change, 3),
+                          erlang:function_exported(S, handle_info, 2),
+                          Name <- [atom_to_list(S)],
+                          lists:any(fun(Part) -> lists:prefix(Part, Name) end, Parts)],
+            put({hosts, I}, Hosts),
+            Hosts;
+        Hosts -> Hosts
     end.
 
 %% A process that executes functions of another module, and none of this one below them, is not this

@@ -43,11 +43,21 @@ note_loops(Found) ->
                   [{M, Kind} || {_, {precompute, L}} <- job(steps, []), {M, Kind, _} <- L,
                                 is_map_key(M, Found), get({other_loop, M}) =:= undefined]).
 
-%% A behaviour may run its callback modules in a server of its own, whose state is not theirs.
+%% A behaviour may run its callback modules in a server of its own, whose state is not theirs. Where
+%% no loop is seen (they hibernate), an initial call other than M:init/1 may be one that such a
+%% server has written.
 other_loop(M, Kind, Found) when Kind =:= server; Kind =:= statem ->
-    lists:any(fun(P) -> Loop = loop_module(P), Loop =/= unknown andalso Loop =/= M end,
-              lists:sublist(parts_pids(maps:get(M, Found)), 20));
+    lists:any(fun(P) ->
+                  case loop_module(P) of
+                      M -> false;
+                      unknown -> is_by_hosts(initial_call(P), M);
+                      _ -> true
+                  end
+              end, lists:sublist(parts_pids(maps:get(M, Found)), 20));
 other_loop(_, _, _) -> false.
+
+is_by_hosts({M, F, A}, M) -> {F, A} =/= {init, 1};
+is_by_hosts(_, _) -> false.
 
 %% ------------------------------------------------------------------------------------------------
 %% Together with the suspension

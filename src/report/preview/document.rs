@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Detail, PauseShown, PreviewInput, is_one_way};
+use super::{Detail, PauseShown, PreviewInput, Written, is_one_way};
 use crate::diag::render::to_json;
 use crate::facts::beam::children::ListedChild;
 use crate::facts::change::Changed;
@@ -81,6 +81,7 @@ pub fn json(shown: &PreviewInput<'_>, detail: Detail) -> Value {
         }).collect::<Vec<_>>(),
         "suspended": processes(shown.changes, shown.rules, shown.script),
         "pause": pause(shown.pause.as_ref()),
+        "persist": Written::by_upgrade(shown).map(|written| written.json()),
         "left_out": shown.rules.left_out.iter().map(|(m, _)| m.as_str()).collect::<Vec<_>>(),
         "diagnostics": shown.diagnostics.iter().map(|d| to_json(d, shown.sources())).collect::<Vec<_>>(),
     });
