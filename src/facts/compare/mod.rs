@@ -24,6 +24,7 @@ mod releases;
 pub mod restart;
 mod specs;
 mod unloaded;
+mod unstarted;
 
 pub use comparison::{NewCode, RemovalSelector, compare, compare_on, keep};
 pub use module_versions::OldBeamSources;

@@ -9,13 +9,12 @@
 //! start at all. There is more than one boot file beside each other (`start.boot`, `start_clean.boot`), and all that
 //! load from the folders in question are kept right.
 
-mod unstarted;
-
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use md5::Digest;
 
+use super::unstarted::{off_path, unstarted};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::facts::app::app_specs::Spec;
 use crate::facts::app::app_text::{with_env, with_modules};
@@ -25,7 +24,6 @@ use crate::facts::node::node_facts::NodeFacts;
 use crate::name::{App, Md5, Module};
 use crate::node::{Session, evaluate};
 use crate::term::Term;
-use unstarted::{off_path, unstarted};
 
 /// How many modules a diagnostic names.
 const NAMED: usize = 8;
@@ -218,11 +216,18 @@ pub fn restart(session: &Session, facts: &NodeFacts, wanted: &Wanted<'_>) -> Res
     if !facts.embedded {
         // A node that loads code on demand needs no list, but a folder in its code path.
         lists.unlisted.clear();
-        lists.unlisted.extend(off_path(facts, modules));
+        let new = modules.iter().filter(|m| m.listing == Listing::New);
+        let new = new.map(|m| (&m.module, m.file.as_str()));
+        lists.unlisted.extend(off_path(facts, new));
     }
     let lacking = !lists.unlisted.is_empty();
     let refused = (lacking || !lists.problems.is_empty()).then(|| lists.refusal(session));
-    let refused = refused.or_else(|| unstarted(session, facts, &found, &wanted.starts));
+    let boots = found.boots.iter();
+    let own = boots.filter(|(file, _)| found.started.contains(file));
+    let own: Vec<(&str, &[u8])> = own
+        .map(|(file, bytes)| (file.as_str(), &bytes[..]))
+        .collect();
+    let refused = refused.or_else(|| unstarted(session, facts, &own, &wanted.starts));
     Ok(Restart {
         refused,
         unlisted,
