@@ -12,6 +12,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -89,6 +90,8 @@ struct Owner {
     agents: OnceLock<PathBuf>,
     /// The OTP release of the node, once it was asked for.
     otp: OnceLock<u32>,
+    /// Whether it has no compiler, or one that takes long.
+    compiles_slowly: AtomicBool,
     /// What the node's parser has made of texts.
     parsed: Mutex<BTreeMap<String, Term>>,
     threads: Vec<JoinHandle<()>>,
@@ -202,6 +205,7 @@ impl Session {
             terms,
             agents: OnceLock::new(),
             otp: OnceLock::new(),
+            compiles_slowly: AtomicBool::new(false),
             parsed: Mutex::default(),
             threads: Vec::new(),
         };
@@ -291,6 +295,15 @@ impl Session {
             let text = answer.ok().and_then(|answer| answer.to_text());
             text.and_then(|text| text.parse().ok()).unwrap_or(0)
         })
+    }
+
+    /// Whether a question was not compiled in time: then it is evaluated, without trying once more.
+    pub(crate) fn compiles_slowly(&self) -> bool {
+        self.owner.compiles_slowly.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn compiles_slowly_from_now_on(&self) {
+        self.owner.compiles_slowly.store(true, Ordering::Relaxed);
     }
 
     /// What the node's own parser makes of a text: asked for once in a session.

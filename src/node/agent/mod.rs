@@ -138,16 +138,16 @@ pub fn start(session: &Session, run: &str, job: &Term) -> std::result::Result<Ag
     }
 }
 
-/// The agents that are being compiled at this moment, by place and release.
+/// The agents and questions that are being compiled at this moment, by place and release.
 static BEING_COMPILED: (Mutex<BTreeSet<(PathBuf, String)>>, Condvar) =
     (Mutex::new(BTreeSet::new()), Condvar::new());
 
-/// One node compiles an agent: the others that need the same one wait until this is dropped.
-struct Compiling(Option<(PathBuf, String)>);
+/// One node compiles an agent, or a question: the others that need the same one wait until this is dropped.
+pub(super) struct Compiling(Option<(PathBuf, String)>);
 
 impl Compiling {
     /// Waits for another that compiles the same one, but not for a node that takes very long.
-    fn begin(place: &Path, otp: &str) -> Self {
+    pub(super) fn begin(place: &Path, otp: &str) -> Self {
         const PATIENCE: Duration = Duration::from_secs(20);
         let this = (place.to_owned(), otp.to_owned());
         let (lock, ended) = &BEING_COMPILED;
