@@ -17,15 +17,27 @@ pub fn evaluate(
     bindings: &[(&str, Term)],
     timeout: Duration,
 ) -> Result<Term, CallError> {
+    evaluate_once(session, text, bindings.to_vec(), timeout)
+}
+
+/// The same with values that are gone when they have been sent.
+///
+/// # Errors
+/// As [`evaluate`].
+pub(crate) fn evaluate_once(
+    session: &Session,
+    text: &str,
+    bindings: Vec<(&str, Term)>,
+    timeout: Duration,
+) -> Result<Term, CallError> {
     let exprs = session.parsed(text, || {
         let scanned = session.call("erl_scan", "string", vec![Term::string(text)], timeout)?;
         let tokens = second(&scanned, "ok").ok_or_else(|| refused(&scanned))?;
         let parsed = session.call("erl_parse", "parse_exprs", vec![tokens], timeout)?;
         second(&parsed, "ok").ok_or_else(|| refused(&parsed))
     })?;
-    let bindings = bindings
-        .iter()
-        .map(|(name, value)| (Term::atom(name), value.clone()));
+    let bindings = bindings.into_iter();
+    let bindings = bindings.map(|(name, value)| (Term::atom(name), value));
     evaluate_forms(session, session.otp(), exprs, bindings, timeout)
 }
 
