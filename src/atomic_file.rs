@@ -11,10 +11,12 @@
     reason = "files are replaced and made private here, for all stages"
 )]
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use tempfile::Builder;
 
@@ -142,7 +144,57 @@ pub fn replace_private(path: &Path, content: &[u8]) -> io::Result<()> {
     put(path, content, Some(PRIVATE))
 }
 
+/// The same for many files, some at a time, each of them completely written or as it was. All are on the disk when this
+/// returns: a disk takes several at a time about as fast as one.
+///
+/// # Errors
+/// As [`replace`], for the first that fails; the others are written nevertheless.
+pub fn replace_all_private(files: &[(PathBuf, &[u8])]) -> io::Result<()> {
+    /// They wait for the disk, not for a processor.
+    const WRITERS: usize = 8;
+    let some = files.len().div_ceil(WRITERS).max(1);
+    let folders = thread::scope(|scope| {
+        let write = |files: &[(PathBuf, &[u8])]| {
+            let written = files.iter();
+            let written = written.map(|(path, content)| beside(path, content, Some(PRIVATE)));
+            written.collect::<Vec<io::Result<PathBuf>>>()
+        };
+        let writers: Vec<_> = files
+            .chunks(some)
+            .map(|files| scope.spawn(move || write(files)))
+            .collect();
+        let joined = writers.into_iter().map(|writer| {
+            writer
+                .join()
+                .unwrap_or_else(|why| std::panic::resume_unwind(why))
+        });
+        joined.flatten().collect::<Vec<_>>()
+    });
+    let mut failed = None;
+    let mut written = BTreeSet::new();
+    for folder in folders {
+        match folder {
+            Ok(folder) => drop(written.insert(folder)),
+            Err(why) => drop(failed.get_or_insert(why)),
+        }
+    }
+    for folder in written {
+        sync_folder(&folder)?;
+    }
+    failed.map_or(Ok(()), Err)
+}
+
 fn put(path: &Path, content: &[u8], mode: Option<u32>) -> io::Result<()> {
+    sync_folder(&beside(path, content, mode)?)
+}
+
+/// The new name of a file is on the disk when its folder is.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Writes beside a file and renames; the folder, which is not on the disk yet.
+fn beside(path: &Path, content: &[u8], mode: Option<u32>) -> io::Result<PathBuf> {
     let target = target(path)?;
     let folder = match target.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -162,8 +214,7 @@ fn put(path: &Path, content: &[u8], mode: Option<u32>) -> io::Result<()> {
     }
     beside.as_file().sync_all()?;
     beside.persist(&target).map_err(|failed| failed.error)?;
-    // The new name is on the disk when its folder is.
-    File::open(folder)?.sync_all()
+    Ok(folder.to_owned())
 }
 
 /// The file behind symbolic links; a link may lead to a file that is not there yet.
@@ -297,6 +348,25 @@ mod tests {
             fs::set_permissions(path, Permissions::from_mode(0o755)).expect("changed");
             assert!(check_owned(&state).is_ok());
         }
+    }
+
+    #[test]
+    fn many_at_a_time() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let texts: Vec<String> = (0..100).map(|number| number.to_string()).collect();
+        let mut files: Vec<(PathBuf, &[u8])> = texts
+            .iter()
+            .map(|text| (folder.path().join(text), text.as_bytes()))
+            .collect();
+        files.insert(50, (folder.path().join("nowhere/file"), b""));
+        assert!(replace_all_private(&files).is_err());
+        for text in &texts {
+            let path = folder.path().join(text);
+            assert_eq!(fs::read_to_string(&path).ok().as_ref(), Some(text));
+            assert_eq!(mode(&path), 0o600);
+        }
+        assert_eq!(names(folder.path()).len(), 100);
+        replace_all_private(&[]).expect("nothing to be done");
     }
 
     #[test]

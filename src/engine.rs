@@ -495,10 +495,21 @@ impl Connection<'_> {
         part: &RunContext<'_>,
         sink: &mut dyn FnMut(&Event),
     ) -> Outcome {
+        std::thread::scope(|scope| {
+            // For later comparisons, so beside the run and not before it: its record has its own copies of what leads back.
+            scope.spawn(|| compare::keep(&self.engine.store, &upgrade.changes));
+            self.run_recorded(upgrade, part, sink)
+        })
+    }
+
+    fn run_recorded(
+        &self,
+        upgrade: &Upgrade,
+        part: &RunContext<'_>,
+        sink: &mut dyn FnMut(&Event),
+    ) -> Outcome {
         let records = self.engine.settings.records();
         let mut run = run_id(&records);
-        // The record has its own copies of what leads back.
-        let _ = compare::keep(&self.engine.store, &upgrade.changes);
         let (mut record, warning) = match upgrade.has_steps() {
             false => (None, None),
             true => match self.claimed_record(&records, &mut run, part.rollout, upgrade) {

@@ -9,11 +9,13 @@
 )]
 
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{self, LocalModes, OptionalActions, SpecialCodeIndex, Termios};
+
+use super::ticker::{Stop, readable};
 
 /// How the terminal was before us.
 static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
@@ -54,13 +56,21 @@ pub(super) fn restore() {
     }
 }
 
-/// The keys of the next moment; after `time` at the latest. An error when there will never be any.
-pub(super) fn next(time: Duration) -> io::Result<Vec<u8>> {
+/// The keys of the next moment; after `time` at the latest, or when the thread that waits is asked to stop. An error when
+/// there will never be any.
+pub(super) fn next(time: Duration, stop: Option<&Stop>) -> io::Result<Vec<u8>> {
     if !ours() {
-        std::thread::sleep(time);
+        match stop {
+            Some(stop) => stop.wait(time),
+            None => std::thread::sleep(time),
+        }
         return Ok(Vec::new());
     }
-    if !ready(time)? {
+    let stdin = io::stdin();
+    let fds: Vec<_> = std::iter::once(stdin.as_fd())
+        .chain(stop.and_then(Stop::fd))
+        .collect();
+    if readable(&fds, time)?.first() != Some(&true) {
         return Ok(Vec::new());
     }
     let mut bytes = [0; 16];
@@ -79,19 +89,9 @@ pub(super) fn forget() {
     }
 }
 
-/// Whether there is something to be read, within `time` (less than a second). An error when there will never be.
+/// Whether there is something to be read, within `time`. An error when there will never be.
 pub(super) fn ready(time: Duration) -> io::Result<bool> {
-    let stdin = io::stdin();
-    let mut wanted = [PollFd::new(&stdin, PollFlags::IN)];
-    let limit = Timespec {
-        tv_sec: 0,
-        tv_nsec: time.subsec_nanos().into(),
-    };
-    match poll(&mut wanted, Some(&limit)) {
-        Ok(0) | Err(rustix::io::Errno::INTR) => Ok(false),
-        Ok(_) => Ok(true),
-        Err(why) => Err(why.into()),
-    }
+    Ok(readable(&[io::stdin().as_fd()], time)?.first() == Some(&true))
 }
 
 /// Whether standard input is a terminal, and we are in its foreground.

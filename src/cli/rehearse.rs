@@ -147,13 +147,17 @@ pub(super) fn before_run(
     let mut all = Vec::new();
     let (mut fails, mut live) = (false, false);
     let (mut named, mut others) = (0, 0);
-    for prepared in prepared_nodes {
-        let done =
-            prepared
-                .connection
-                .rehearse_first(&prepared.upgrade, &mut |module, done, all| {
-                    ui.status(&format!("rehearsal of {module}: {done} of {all} states"));
-                });
+    let rehearsals = PreparedNode::rehearse_all(prepared_nodes, &|node, module, done, all| {
+        let on = if alone {
+            String::new()
+        } else {
+            format!(" on {node}")
+        };
+        ui.status(&format!(
+            "rehearsal of {module}{on}: {done} of {all} states"
+        ));
+    });
+    for (prepared, done) in prepared_nodes.iter_mut().zip(rehearsals) {
         let done = match done {
             Ok(Some(done)) => done,
             Ok(None) => continue,

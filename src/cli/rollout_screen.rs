@@ -8,7 +8,6 @@
     reason = "lines of a log have the time of day"
 )]
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -104,9 +103,9 @@ impl<'a> Walking<'a> {
         let drawn = Arc::clone(&shared);
         let ticker = (ui.display == DisplayMode::Live).then(|| {
             Ticker::start(move |stop| {
-                while !stop.load(Ordering::SeqCst) {
-                    std::thread::sleep(TICK);
-                    if !stop.load(Ordering::SeqCst) {
+                while !stop.is_asked() {
+                    stop.wait(TICK);
+                    if !stop.is_asked() {
                         lock(&drawn).above(None);
                     }
                 }
@@ -245,7 +244,7 @@ impl<'a> Walking<'a> {
             }
             let slice = left.min(TICK);
             let typed = match &keys {
-                Some(_) => keys::next(slice).unwrap_or_default(),
+                Some(_) => keys::next(slice, None).unwrap_or_default(),
                 None => {
                     std::thread::sleep(slice);
                     Vec::new()

@@ -9,13 +9,12 @@
     reason = "lines of a log have the time of day"
 )]
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::keys::{self, Keys};
 use super::live_region::Block;
-use super::ticker::{Ticker, lock};
+use super::ticker::{Stop, Ticker, lock};
 use crate::diag::SourceMap;
 use crate::diag::render::{Style, render};
 use crate::exec::{Event, EventKind, NodeState};
@@ -202,18 +201,18 @@ impl Drop for Screen<'_> {
     }
 }
 
-fn tick(inner: &Mutex<Inner>, mut keys: bool, stop: &AtomicBool) {
-    while !stop.load(Ordering::SeqCst) {
+fn tick(inner: &Mutex<Inner>, mut keys: bool, stop: &Stop) {
+    while !stop.is_asked() {
         let mut asked = false;
         if keys {
-            match keys::next(TICK) {
+            match keys::next(TICK, Some(stop)) {
                 Ok(typed) => asked = typed.iter().any(|key| matches!(key, b's' | b'S')),
                 Err(_) => keys = false,
             }
         } else {
-            std::thread::sleep(TICK);
+            stop.wait(TICK);
         }
-        if stop.load(Ordering::SeqCst) {
+        if stop.is_asked() {
             return;
         }
         lock(inner).tick(asked);

@@ -159,19 +159,19 @@ fn keep_some(
         .iter()
         .map(|(_, file, _)| (*file).to_owned())
         .collect();
+    let mut copies = Vec::new();
     for (one, bytes) in agreeing.into_iter().zip(disk.read(&files)?) {
         let is_running = |bytes: &Vec<u8>| Disk::is_version(bytes, facts.otp, &one.2);
         match bytes.filter(is_running) {
-            Some(bytes) => {
-                store.put(&one.2, &bytes).map_err(|why| {
-                    Diagnostic::new(Code::E802, "the store of beams cannot be written")
-                        .note(why.to_string())
-                })?;
-                kept.now += 1;
-            }
+            Some(bytes) => copies.push((one.2, bytes)),
             // It was replaced between the two looks.
             None => lose(one, NotKept::Replaced),
         }
     }
+    let put = copies.iter().map(|(md5, bytes)| (*md5, &bytes[..]));
+    store.put_all(put).map_err(|why| {
+        Diagnostic::new(Code::E802, "the store of beams cannot be written").note(why.to_string())
+    })?;
+    kept.now += copies.len();
     Ok(())
 }

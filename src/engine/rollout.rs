@@ -5,11 +5,12 @@
 //! after the nodes that are being upgraded. What happens is reported to a [`Watcher`], which also decides at a pause.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::rehearsal::FirstPhase;
+use super::rehearsal::{FirstPhase, Rehearsal};
 use super::{Connection, Engine, Upgrade, run_id};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::exec::rollout_checks::{RolloutChecks, RolloutOutcome};
@@ -26,8 +27,8 @@ const LOOK: Duration = Duration::from_millis(50);
 /// After so long a node is looked at again before its turn.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// How many nodes are prepared at the same time.
-const PREPARING: usize = 8;
+/// How many nodes are prepared, or rehearse, at the same time.
+const AT_ONCE: usize = 8;
 
 /// What one run knows of the rollout that it is a part of.
 pub(super) struct RunContext<'a> {
@@ -87,22 +88,7 @@ impl<'e> PreparedNode<'e> {
         engine: &'e Engine,
         nodes: &[NodeName],
     ) -> std::result::Result<Vec<Self>, Vec<Diagnostic>> {
-        let mut prepared = Vec::with_capacity(nodes.len());
-        for some in nodes.chunks(PREPARING) {
-            thread::scope(|scope| {
-                let all: Vec<_> = some
-                    .iter()
-                    .map(|node| scope.spawn(|| Self::prepare(engine, node)))
-                    .collect();
-                for one in all {
-                    // A panic there is a panic here.
-                    prepared.push(
-                        one.join()
-                            .unwrap_or_else(|why| std::panic::resume_unwind(why)),
-                    );
-                }
-            });
-        }
+        let prepared = several_at_a_time(nodes, |node| Self::prepare(engine, node));
         let (good, bad): (Vec<_>, Vec<_>) = prepared.into_iter().partition(|one| one.is_ok());
         match bad.is_empty() {
             true => Ok(good.into_iter().flatten().collect()),
@@ -111,6 +97,23 @@ impl<'e> PreparedNode<'e> {
                 .filter_map(|one| Some(*one.err()?))
                 .collect()),
         }
+    }
+
+    /// The first phase of a run on all nodes, several at a time; in their order. `progress` says which node it is.
+    ///
+    /// # Errors
+    /// For each node as [`Connection::rehearse`].
+    #[doc(hidden)]
+    pub fn rehearse_all(
+        nodes: &[Self],
+        progress: &(dyn Fn(&NodeName, &Module, u64, u64) + Sync),
+    ) -> Vec<Result<Option<Rehearsal>>> {
+        several_at_a_time(nodes, |prepared| {
+            let node = prepared.node();
+            let mut progress = |module: &Module, done, all| progress(node, module, done, all);
+            let connection = &prepared.connection;
+            connection.rehearse_first(&prepared.upgrade, &mut progress)
+        })
     }
 
     pub(super) fn node(&self) -> &NodeName {
@@ -186,6 +189,35 @@ impl<'e> PreparedNode<'e> {
         diagnostic.notes = notes;
         diagnostic.note("nothing was changed on this node")
     }
+}
+
+/// Does something for each of them, for so many at the same time; what came of it in their order. What waits for a node
+/// keeps no other one waiting.
+fn several_at_a_time<T: Sync, U: Send>(all: &[T], work: impl Fn(&T) -> U + Sync) -> Vec<U> {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut done = Vec::new();
+        while let at = next.fetch_add(1, Ordering::Relaxed)
+            && let Some(one) = all.get(at)
+        {
+            done.push((at, work(one)));
+        }
+        done
+    };
+    let mut done: Vec<(usize, U)> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..all.len().min(AT_ONCE))
+            .map(|_| scope.spawn(worker))
+            .collect();
+        let joined = workers.into_iter().map(|worker| {
+            // A panic there is a panic here.
+            worker
+                .join()
+                .unwrap_or_else(|why| std::panic::resume_unwind(why))
+        });
+        joined.flatten().collect()
+    });
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, of)| of).collect()
 }
 
 /// What happens in a rollout.

@@ -4,10 +4,12 @@
 //! hundredth, once it is there; to compile it costs as much as to evaluate it for some hundred processes. So what a node
 //! of few processes is asked is evaluated.
 
+use std::path::Path;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::agent::Compiling;
 use super::evaluate::evaluate;
 use super::{CallError, Session};
 use crate::state::agents;
@@ -18,6 +20,9 @@ const TEXT: &str = include_str!("compiled.erlexpr");
 
 /// From so many processes on it is cheaper to compile a question than to evaluate it.
 const MANY: i64 = 300;
+
+/// How the module is called, behind [`agents::PREFIX`]: no hexadecimal digits, as the name of a run has.
+const NAME: &str = "find";
 
 /// The answer to a question, a list of expressions in the abstract format with values for their variables; `None` when
 /// it has to be evaluated: the node has few processes, no compiler, or no folder is known for what it compiles.
@@ -40,46 +45,95 @@ pub fn ask(
         .collect();
     let name = place.file_name().unwrap_or_default().to_string_lossy();
     let place = place.with_file_name(format!("{name}-{digest}"));
-    let (otp, run) = (session.otp().to_string(), random());
-    let beam = agents::load(&place, &otp, &run);
-    if beam.is_none() {
-        let asked = vec![Term::atom("process_count")];
-        let count = session.call("erlang", "system_info", asked, timeout)?;
-        if count.as_i64().is_none_or(|count| count < MANY) {
-            return Ok(None);
+    let otp = session.otp().to_string();
+    if let Some(beam) = agents::load(&place, &otp, NAME) {
+        match asked(session, &Term::binary(&beam), &none(), args, timeout)? {
+            Answer::Is(answer, _) => return Ok(Some(answer)),
+            // It is no beam, or one of another patch of this release: made anew.
+            Answer::Refused => {}
+            Answer::Uncompiled | Answer::None => return Ok(None),
         }
+        return compiled(session, (&place, &otp), exprs, args, timeout);
     }
-    let none = || Term::atom("none");
-    let sent = beam.as_ref().map_or_else(none, Term::binary);
-    let exprs = if beam.is_some() {
-        none()
-    } else {
-        exprs.clone()
-    };
-    let bindings = [
-        ("Name", Term::atom(format!("{}{run}", agents::PREFIX))),
-        ("Beam", sent),
-        ("Exprs", exprs),
-        ("Args", args.clone()),
-    ];
-    let answer = evaluate(session, TEXT, &bindings, timeout)?;
-    match answer.as_tuple() {
-        Some([ok, answer, compiled]) if ok.is_atom("ok") => {
-            if let Some(compiled) = compiled.as_bytes() {
-                agents::keep(&place, &otp, compiled);
+    if session.compiles_slowly() {
+        return Ok(None);
+    }
+    let count = vec![Term::atom("process_count")];
+    let count = session.call("erlang", "system_info", count, timeout)?;
+    if count.as_i64().is_none_or(|count| count < MANY) {
+        return Ok(None);
+    }
+    // Of several nodes one compiles it, and the others get what it has made.
+    let compiling = Compiling::begin(&place, &otp);
+    if let Some(beam) = agents::load(&place, &otp, NAME) {
+        drop(compiling);
+        return match asked(session, &Term::binary(&beam), &none(), args, timeout)? {
+            Answer::Is(answer, _) => Ok(Some(answer)),
+            _ => Ok(None),
+        };
+    }
+    compiled(session, (&place, &otp), exprs, args, timeout)
+}
+
+/// Has the node compile the question, and keeps what it has made.
+fn compiled(
+    session: &Session,
+    (place, otp): (&Path, &str),
+    exprs: &Term,
+    args: &Term,
+    timeout: Duration,
+) -> Result<Option<Term>, CallError> {
+    match asked(session, &none(), exprs, args, timeout)? {
+        Answer::Is(answer, made) => {
+            if let Some(made) = made {
+                agents::keep(place, otp, &made);
             }
-            Ok(Some(answer.clone()))
+            Ok(Some(answer))
         }
-        _ => Ok(None),
+        Answer::Uncompiled => {
+            session.compiles_slowly_from_now_on();
+            Ok(None)
+        }
+        Answer::Refused | Answer::None => Ok(None),
     }
 }
 
-/// Four hexadecimal digits.
-fn random() -> String {
-    let mut bytes = [0; 2];
-    // Without randomness the process number has to do: one that is in use is not taken.
-    if getrandom::fill(&mut bytes).is_err() {
-        bytes.copy_from_slice(&std::process::id().to_le_bytes()[..2]);
-    }
-    format!("{:02x}{:02x}", bytes[0], bytes[1])
+/// What a node says to a compiled question.
+enum Answer {
+    /// The answer, and the beam that the node has made for it.
+    Is(Term, Option<Vec<u8>>),
+    /// It does not load the beam.
+    Refused,
+    /// It has no compiler, or takes too long.
+    Uncompiled,
+    /// It is better evaluated this time.
+    None,
+}
+
+fn none() -> Term {
+    Term::atom("none")
+}
+
+fn asked(
+    session: &Session,
+    beam: &Term,
+    exprs: &Term,
+    args: &Term,
+    timeout: Duration,
+) -> Result<Answer, CallError> {
+    let bindings = [
+        ("Name", Term::atom(format!("{}{NAME}", agents::PREFIX))),
+        ("Beam", beam.clone()),
+        ("Exprs", exprs.clone()),
+        ("Args", args.clone()),
+    ];
+    let answer = evaluate(session, TEXT, &bindings, timeout)?;
+    Ok(match answer.as_tuple() {
+        Some([ok, answer, made]) if ok.is_atom("ok") => {
+            Answer::Is(answer.clone(), made.as_bytes().map(<[u8]>::to_vec))
+        }
+        Some([_, why]) if why.is_atom("refused") => Answer::Refused,
+        Some([_, why]) if why.is_atom("uncompiled") => Answer::Uncompiled,
+        _ => Answer::None,
+    })
 }

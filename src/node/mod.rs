@@ -30,6 +30,7 @@ mod wire;
 
 pub use cookie::Cookie;
 pub use evaluate::evaluate;
+pub(crate) use evaluate::{evaluate_forms, evaluate_once};
 pub use mailbox::{Mail, Mailbox, RecvError};
 pub use name::Address;
 pub use rpc::{CallError, Pending};

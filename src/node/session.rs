@@ -9,9 +9,11 @@
     reason = "hosts are looked up, and ERL_EPMD_PORT is what every other Erlang program obeys"
 )]
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -88,6 +90,10 @@ struct Owner {
     agents: OnceLock<PathBuf>,
     /// The OTP release of the node, once it was asked for.
     otp: OnceLock<u32>,
+    /// Whether it has no compiler, or one that takes long.
+    compiles_slowly: AtomicBool,
+    /// What the node's parser has made of texts.
+    parsed: Mutex<BTreeMap<String, Term>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -199,6 +205,8 @@ impl Session {
             terms,
             agents: OnceLock::new(),
             otp: OnceLock::new(),
+            compiles_slowly: AtomicBool::new(false),
+            parsed: Mutex::default(),
             threads: Vec::new(),
         };
         let start = |name: &str| std::thread::Builder::new().name(name.to_owned());
@@ -287,6 +295,29 @@ impl Session {
             let text = answer.ok().and_then(|answer| answer.to_text());
             text.and_then(|text| text.parse().ok()).unwrap_or(0)
         })
+    }
+
+    /// Whether a question was not compiled in time: then it is evaluated, without trying once more.
+    pub(crate) fn compiles_slowly(&self) -> bool {
+        self.owner.compiles_slowly.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn compiles_slowly_from_now_on(&self) {
+        self.owner.compiles_slowly.store(true, Ordering::Relaxed);
+    }
+
+    /// What the node's own parser makes of a text: asked for once in a session.
+    pub(crate) fn parsed(
+        &self,
+        text: &str,
+        parse: impl FnOnce() -> std::result::Result<Term, CallError>,
+    ) -> std::result::Result<Term, CallError> {
+        if let Some(known) = lock(&self.owner.parsed).get(text) {
+            return Ok(known.clone());
+        }
+        let made = parse()?;
+        lock(&self.owner.parsed).insert(text.to_owned(), made.clone());
+        Ok(made)
     }
 
     /// What we are called there.

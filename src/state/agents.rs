@@ -16,6 +16,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -49,7 +50,7 @@ fn file(place: &Path, otp: &str) -> PathBuf {
 }
 
 /// The agent for an OTP release, under the name of a run; `None` when none is kept, or what is kept is not whole.
-pub fn load(place: &Path, otp: &str, run: &str) -> Option<Vec<u8>> {
+pub fn load(place: &Path, otp: &str, run: &str) -> Option<Arc<[u8]>> {
     let path = file(place, otp);
     if fs::metadata(&path).ok()?.len() > LARGEST {
         return None;
@@ -59,7 +60,7 @@ pub fn load(place: &Path, otp: &str, run: &str) -> Option<Vec<u8>> {
     if Sha256::digest(&bytes)[..] != digest[..] {
         return None;
     }
-    renamed(bytes, run)
+    renamed(bytes, run).map(Arc::from)
 }
 
 /// Keeps an agent that a node has compiled. What cannot be kept is compiled again the next time.
@@ -104,7 +105,8 @@ mod tests {
         let place = folder.path().join("agents").join("x");
         assert_eq!(load(&place, "25", "beef"), None);
         keep(&place, "25", &beam("updo_agent_0a1b"));
-        assert_eq!(load(&place, "25", "beef"), Some(beam("updo_agent_beef")));
+        let loaded = load(&place, "25", "beef");
+        assert_eq!(loaded.as_deref(), Some(&beam("updo_agent_beef")[..]));
         assert_eq!(load(&place, "27", "beef"), None);
         assert_eq!(load(&place, "25", "toolong"), None);
     }

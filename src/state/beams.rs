@@ -11,8 +11,10 @@
     reason = "copies of beams are files of the state folder, and those not wanted for long are removed"
 )]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::atomic_file;
@@ -28,6 +30,8 @@ const WANTED: Duration = Duration::from_secs(90 * 24 * 3600);
 #[derive(Clone, Debug)]
 pub struct Store {
     folder: PathBuf,
+    /// What [`Store::put_all`] has put: the nodes of a rollout have the same beams, and one of them puts them.
+    put: Arc<Mutex<BTreeSet<Md5>>>,
 }
 
 impl Store {
@@ -35,6 +39,7 @@ impl Store {
     pub fn new(state: impl Into<PathBuf>) -> Self {
         Self {
             folder: state.into().join("beams"),
+            put: Arc::default(),
         }
     }
 
@@ -72,6 +77,30 @@ impl Store {
         let folder = path.parent().unwrap_or(&self.folder);
         atomic_file::private_folders(folder)?;
         atomic_file::replace_private(&path, bytes)
+    }
+
+    /// Keeps copies of several versions, each once. Another thread that puts the same waits until they are there.
+    ///
+    /// # Errors
+    /// As [`Store::put`]; those that can be written are.
+    pub fn put_all<'b>(&self, beams: impl Iterator<Item = (Md5, &'b [u8])>) -> std::io::Result<()> {
+        let mut put = self.put.lock().unwrap_or_else(PoisonError::into_inner);
+        let beams: BTreeMap<Md5, &[u8]> = beams.filter(|(md5, _)| !put.contains(md5)).collect();
+        let missing: Vec<_> = beams
+            .iter()
+            .filter(|(md5, _)| !self.want(md5))
+            .map(|(md5, bytes)| (self.path(md5), *bytes))
+            .collect();
+        let folders: BTreeSet<&Path> = missing
+            .iter()
+            .filter_map(|(path, _)| path.parent())
+            .collect();
+        for folder in folders {
+            atomic_file::private_folders(folder)?;
+        }
+        atomic_file::replace_all_private(&missing)?;
+        put.extend(beams.into_keys());
+        Ok(())
     }
 
     /// Takes away the copies not wanted for 90 days, the oldest first, until 5,000 are left. The number of
@@ -130,6 +159,21 @@ mod tests {
                 .count(),
             1
         );
+    }
+
+    #[test]
+    fn several_are_put_at_once() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = Store::new(folder.path());
+        let md5 = |number: u8| Md5::from([number; 16]);
+        store.put(&md5(1), b"first").expect("can write");
+        let beams = (0..20).map(|number| (md5(number % 10), &b"beam"[..]));
+        store.put_all(beams).expect("can write");
+        for number in 0..10 {
+            let expected: &[u8] = if number == 1 { b"first" } else { b"beam" };
+            assert_eq!(store.get(&md5(number)).as_deref(), Some(expected));
+        }
+        assert_eq!(store.get(&md5(10)), None);
     }
 
     /// Many that are old: the oldest go, never one that was wanted lately.

@@ -33,11 +33,23 @@ fn a_far_node_sends_each_file_once_and_a_near_one_none() {
     let mut near = Disk::new(&session, otp, &mut seen);
     let here = near.beams(&files).expect("an answer");
     assert_eq!((near.tally.here, near.tally.sent), (2, 0));
+    seen.save().expect("can be written");
+    // Read once, as a far node's are sent once.
+    let mut seen = Seen::open(&state, &name);
+    let mut near = Disk::new(&session, otp, &mut seen);
+    assert_eq!(near.beams(&files).expect("an answer"), here);
+    assert_eq!((near.tally.here, near.tally.known), (0, 2));
 
+    let mut seen = Seen::nothing();
     let mut far = Disk::new(&session, otp, &mut seen);
     far.assume_remote();
     assert_eq!(far.beams(&files).expect("an answer"), here);
     assert_eq!((far.tally.sent, far.tally.known), (2, 0));
+    std::fs::remove_dir_all(state.join("files")).expect("is there");
+    let mut seen = Seen::open(&state, &name);
+    let mut far = Disk::new(&session, otp, &mut seen);
+    far.assume_remote();
+    far.beams(&files).expect("an answer");
     seen.save().expect("can be written");
 
     let mut seen = Seen::open(&state, &name);
@@ -54,6 +66,9 @@ fn a_far_node_sends_each_file_once_and_a_near_one_none() {
     assert_ne!(changed[0], here[0]);
     assert_eq!(changed[1], here[1]);
     assert_eq!((far.tally.sent, far.tally.known), (1, 1));
+    let mut near = Disk::new(&session, otp, &mut seen);
+    assert_eq!(near.beams(&files).expect("an answer"), changed);
+    assert_eq!((near.tally.here, near.tally.known), (1, 1));
 }
 
 #[test]

@@ -203,6 +203,81 @@ fn a_compiled_question_is_answered_like_an_evaluated_one() {
     assert!(asked(&compiling).0 == expected);
 }
 
+/// Compiled questions have one name on a node: clients that ask at the same time take turns, what a killed one has left
+/// is in no one's way, and a node that is asked often gets no more atoms.
+#[test]
+fn compiled_questions_of_several_clients_do_not_disturb_each_other() {
+    let world = shop();
+    world
+        .node
+        .eval("lists:foreach(fun(_) -> spawn(timer, sleep, [infinity]) end, lists:seq(1, 400))");
+    let question = ProcessQuery {
+        modules: MODULES.iter().map(|name| Module::new(*name)).collect(),
+        ..ProcessQuery::default()
+    };
+    let release = release(&world);
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = folder.path().join("agents").join("test");
+    let session = || {
+        let session = world.node.connected();
+        session.keep_agents(place.clone());
+        session
+    };
+    let asked = |session: &updo::node::Session| {
+        let answer = find_processes(session, release, &question).expect("an answer");
+        format!("{answer:?}")
+    };
+    let expected = asked(&world.node.connected());
+    // All compile, and all at once.
+    let clients: Vec<_> = (0..4).map(|_| session()).collect();
+    std::thread::scope(|scope| {
+        for client in &clients {
+            scope.spawn(|| (0..5).for_each(|_| assert_eq!(asked(client), expected)));
+        }
+    });
+    let files = || -> Vec<_> {
+        let files = std::fs::read_dir(folder.path().join("agents")).expect("listed");
+        files.map(|file| file.expect("an entry").path()).collect()
+    };
+    assert_eq!(files().len(), 1);
+    let atoms = || world.node.eval_text("erlang:system_info(atom_count)");
+    let before = (atoms(), atoms()).1;
+    (0..20).for_each(|_| assert_eq!(asked(&clients[0]), expected));
+    assert_eq!(atoms(), before);
+    // One that was killed has left the module, and a process that executes it.
+    world.node.eval(
+        "begin {ok, _, B} = compile:forms([{attribute, 1, module, updo_agent_find}, {attribute, 1, export, [{run, 0}]},
+            {function, 1, run, 0, [{clause, 1, [], [], [{'receive', 1, [{clause, 1, [{atom, 1, stop}], [], [{atom, 1, ok}]}]}]}]}]),
+         {module, _} = code:load_binary(updo_agent_find, \"updo\", B), register(fx_left, spawn(updo_agent_find, run, [])), ok end",
+    );
+    assert_eq!(asked(&clients[1]), expected);
+    world.node.await_true("is_process_alive(whereis(fx_left))");
+    world.node.eval("begin fx_left ! stop, ok end");
+    world.node.await_true("whereis(fx_left) =:= undefined");
+    assert_eq!(asked(&clients[1]), expected);
+    world.node.await_true(
+        "code:is_loaded(updo_agent_find) =:= false andalso whereis(updo_agent_find) =:= undefined",
+    );
+    // A whole file with something that the node does not load is made anew.
+    let kept = files().remove(0);
+    let good = std::fs::read(&kept).expect("read");
+    let mut bad = good[..good.len() - 32].to_vec();
+    let code = bad
+        .windows(4)
+        .position(|id| id == b"Code")
+        .expect("a chunk");
+    bad[code + 8..code + 40].fill(0xff);
+    let otp = release.to_string();
+    let base = kept
+        .to_str()
+        .expect("UTF-8")
+        .replace(&format!(".otp{otp}.beam"), "");
+    updo::state::agents::keep(std::path::Path::new(&base), &otp, &bad);
+    assert_ne!(std::fs::read(&kept).expect("read"), good);
+    assert_eq!(asked(&clients[2]), expected);
+    assert_eq!(std::fs::read(&kept).expect("read"), good);
+}
+
 #[test]
 fn a_hundred_thousand_processes_are_found_soon_and_without_a_message() {
     let world = World::with(Options::default().args(&["+P", "300000"]), &["fx/ebin"]);

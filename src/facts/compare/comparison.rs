@@ -224,14 +224,10 @@ fn lost_functions(callers: BTreeMap<Module, Vec<Caller>>) -> Vec<Notice> {
 ///
 /// # Errors
 /// When the store cannot be written.
-pub fn keep(store: &Store, set: &ChangeSet) -> std::io::Result<usize> {
-    let mut kept = 0;
-    for changed in set.modules.values() {
-        for beam in [&changed.old, &changed.new].into_iter().flatten() {
-            store.put(&beam.facts.md5, &beam.bytes)?;
-            kept += 1;
-        }
-    }
+pub fn keep(store: &Store, set: &ChangeSet) -> std::io::Result<()> {
+    let versions = set.modules.values();
+    let versions = versions.flat_map(|changed| [&changed.old, &changed.new].into_iter().flatten());
+    store.put_all(versions.map(|beam| (beam.facts.md5, &beam.bytes[..])))?;
     store.forget();
-    Ok(kept)
+    Ok(())
 }

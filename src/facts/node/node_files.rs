@@ -1,9 +1,8 @@
 //! The beam files of a node: what each is, at the least cost for the node.
 //!
-//! Takes paths on the node, gives what is inside ([`OnDisk`]) or the bytes. Three ways, the cheapest first: when
-//! updo runs on the same machine and sees the same folder, it reads the files itself; otherwise the node is asked
-//! for size and times of all files in one call, and a file that is as it was seen before is known; what is left is
-//! transferred, once, and analysed here. The node computes no digest: `beam_lib:md5/1` of one file of stdlib costs
+//! Takes paths on the node, gives what is inside ([`OnDisk`]) or the bytes. When updo runs on the same machine and sees
+//! the same folder, it looks at the files itself; otherwise the node is asked for size and times of all files in one
+//! call. A file that is as it was seen before is known; what is left is read, or transferred once, and analysed here. The node computes no digest: `beam_lib:md5/1` of one file of stdlib costs
 //! as many reductions as looking at thousands. Only documented functions; nothing is written.
 
 #![expect(
@@ -373,7 +372,23 @@ impl<'a> Disk<'a> {
         Ok(answer)
     }
 
+    /// Known, when it is as it was seen; else it is read.
     fn local(&mut self, file: &str) -> OnDisk {
+        let stat = local_stat(file);
+        if let Some(known) = stat.and_then(|stat| self.seen.get(file, &stat)) {
+            self.tally.known += 1;
+            return OnDisk::Beam(known.clone());
+        }
+        // What changes while it is read has changed after this.
+        let now = local_time();
+        let what = self.read_beam(file);
+        if let (OnDisk::Beam(known), Some(stat)) = (&what, stat) {
+            self.seen.put(file, stat, known.clone(), now);
+        }
+        what
+    }
+
+    fn read_beam(&mut self, file: &str) -> OnDisk {
         self.tally.here += 1;
         match std::fs::symlink_metadata(file) {
             Err(why) if why.kind() == std::io::ErrorKind::NotFound => return OnDisk::Missing,
@@ -465,13 +480,22 @@ fn local_stat(path: &str) -> Option<Stat> {
     })
 }
 
+/// This machine's clock, which is also that of a node on it.
+fn local_time() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(0))
+}
+
 /// An ordinary file, at most one byte more than a beam may have (so that its reader sees that it is too big).
 fn read_local(path: &str) -> Option<Vec<u8>> {
     use std::io::Read;
-    if !std::fs::metadata(path).ok()?.is_file() {
+    let known = std::fs::metadata(path).ok()?;
+    if !known.is_file() {
         return None;
     }
-    let mut content = Vec::new();
+    // One byte more than it has: then its end is seen without another buffer.
+    let size = usize::try_from(known.len().min(MAX_BEAM) + 1).unwrap_or_default();
+    let mut content = Vec::with_capacity(size);
     let file = std::fs::File::open(path).ok()?;
     file.take(MAX_BEAM + 1).read_to_end(&mut content).ok()?;
     Some(content)

@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 use super::ask::{TIMEOUT, call_failed, unexpected_reply};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::name::{FunctionArity, Module};
-use crate::node::{Session, compiled};
+use crate::node::{Session, compiled, evaluate_forms};
 use crate::term::{Pid, Term};
 
 /// `find_processes.erlexpr`, parsed: a list of expressions in the abstract format, and the values of constants in them. In the
@@ -237,28 +237,15 @@ pub fn find_processes(session: &Session, otp: u32, question: &ProcessQuery) -> R
         Some([name, value]) => Some((name.clone(), value.clone())),
         _ => None,
     });
-    let bindings = Term::map(bindings.into_iter().chain(constants));
+    let bindings: Vec<(Term, Term)> = bindings.into_iter().chain(constants).collect();
     let failed = |error| call_failed("looking for processes", error);
-    if let Some(answer) = compiled::ask(session, forms, &bindings, TIMEOUT).map_err(failed)? {
+    let args = Term::map(bindings.iter().cloned());
+    if let Some(answer) = compiled::ask(session, forms, &args, TIMEOUT).map_err(failed)? {
         return read(&answer).ok_or_else(|| unexpected_reply("looking for processes", &answer));
     }
-    // Maps cost erl_eval half as much; OTP 24 and older take lists, sorted by name, only.
-    let bindings = match bindings {
-        Term::Map(pairs) if otp < 25 => {
-            Term::list(pairs.into_iter().map(|(k, v)| Term::tuple([k, v])))
-        }
-        other => other,
-    };
-    // With a handler for local functions, even none, erl_eval does not lint all of it first.
-    let args = vec![forms.clone(), bindings, Term::atom("none")];
-    let answer = session
-        .call("erl_eval", "exprs", args, TIMEOUT)
-        .map_err(failed)?;
-    let value = match answer.as_tuple() {
-        Some([tag, value, _]) if tag.is_atom("value") => read(value),
-        _ => None,
-    };
-    value.ok_or_else(|| unexpected_reply("looking for processes", &answer))
+    let value = evaluate_forms(session, otp, forms.clone(), bindings.into_iter(), TIMEOUT);
+    let value = value.map_err(failed)?;
+    read(&value).ok_or_else(|| unexpected_reply("looking for processes", &value))
 }
 
 fn read(answer: &Term) -> Option<Answer> {

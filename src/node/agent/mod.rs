@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use self::protocol::{BootstrapAnswer, Codec, DecodeError, LockState, Locked, Refusal, RunInfo};
@@ -98,7 +98,8 @@ pub fn start(session: &Session, run: &str, job: &Term) -> std::result::Result<Ag
         beam = load();
         compiling = beam.is_none().then_some(waited);
     }
-    let mut answer = match bring(session, run, job, beam.as_deref()) {
+    let is_sent = beam.is_some();
+    let mut answer = match bring(session, run, job, beam) {
         Ok(answer) => answer,
         // The agent runs on when the process that started it is killed.
         Err(error) => return begun_after_all(session, run).ok_or(error),
@@ -106,7 +107,7 @@ pub fn start(session: &Session, run: &str, job: &Term) -> std::result::Result<Ag
     if let Ok(BootstrapAnswer::Error {
         refusal: Refusal::Beam { .. },
     }) = BootstrapAnswer::decode(&answer)
-        && beam.is_some()
+        && is_sent
     {
         answer = bring(session, run, job, None)?;
     }
@@ -139,16 +140,16 @@ pub fn start(session: &Session, run: &str, job: &Term) -> std::result::Result<Ag
     }
 }
 
-/// The agents that are being compiled at this moment, by place and release.
+/// The agents and questions that are being compiled at this moment, by place and release.
 static BEING_COMPILED: (Mutex<BTreeSet<(PathBuf, String)>>, Condvar) =
     (Mutex::new(BTreeSet::new()), Condvar::new());
 
-/// One node compiles an agent: the others that need the same one wait until this is dropped.
-struct Compiling(Option<(PathBuf, String)>);
+/// One node compiles an agent, or a question: the others that need the same one wait until this is dropped.
+pub(super) struct Compiling(Option<(PathBuf, String)>);
 
 impl Compiling {
     /// Waits for another that compiles the same one, but not for a node that takes very long.
-    fn begin(place: &Path, otp: &str) -> Self {
+    pub(super) fn begin(place: &Path, otp: &str) -> Self {
         const PATIENCE: Duration = Duration::from_secs(20);
         let this = (place.to_owned(), otp.to_owned());
         let (lock, ended) = &BEING_COMPILED;
@@ -186,16 +187,17 @@ fn bring(
     session: &Session,
     run: &str,
     job: &Term,
-    beam: Option<&[u8]>,
+    beam: Option<Arc<[u8]>>,
 ) -> std::result::Result<Term, StartError> {
     let source = if beam.is_some() { "" } else { SOURCE };
-    let bindings = [
-        ("Beam", beam.map_or(Term::atom("none"), Term::binary)),
+    // Given away: many nodes may load their agents at once, and here nothing of one is kept until its node has.
+    let bindings = vec![
+        ("Beam", beam.map_or(Term::atom("none"), Term::Binary)),
         ("Job", job.clone()),
         ("Name", Term::atom(format!("updo_agent_{run}"))),
         ("Source", Term::binary(source)),
     ];
-    crate::node::evaluate(session, BOOTSTRAP, &bindings, TIMEOUT)
+    crate::node::evaluate_once(session, BOOTSTRAP, bindings, TIMEOUT)
         .map_err(|error| StartError::Other(refused(&error)))
 }
 
