@@ -202,10 +202,8 @@ fn goes_live(
         return Err("another behaviour runs its callbacks".to_owned());
     }
     match &decided.change.value {
-        Change::Soft => return Ok(None),
-        Change::Convert { .. } => {
-            return Err("a function of the plan converts its states".to_owned());
-        }
+        Change::Soft => Ok(None),
+        Change::Convert { .. } => Err("a function of the plan converts its states".to_owned()),
         Change::Advanced(extra) => {
             let exports = |arity| new.facts.exports("code_change", arity);
             if !exports(3) || exports(4) {
