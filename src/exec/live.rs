@@ -37,6 +37,10 @@ fn made(
         format!("updo_live_{run}_back"),
     );
     let vsn = vsn(&old.facts);
+    let kind = match new.facts.exports("callback_mode", 0) {
+        true => "statem",
+        false => "server",
+    };
     let about = |way: &str, key: &str, other: &str, vsn: Term, twin: Term| {
         Term::tuple([
             Term::atom(way),
@@ -46,6 +50,7 @@ fn made(
             vsn,
             extra.clone(),
             twin,
+            Term::atom(kind),
         ])
     };
     let there = about("up", &up, &down, vsn.clone(), Term::atom("none"));

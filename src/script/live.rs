@@ -81,11 +81,21 @@ pub fn live(
         let new = changes.modules.get(module)?.new.as_ref()?;
         Some((module, &new.bytes[..]))
     });
-    let wanted = live.modules.keys();
-    let wanted: Vec<_> = wanted
-        .map(|module| (module, StateForm::Server.entries()))
-        .collect();
-    live.converters = Converters::of(&beams.collect(), &wanted, &BTreeSet::new(), otp);
+    let wanted = live.modules.keys().map(|module| {
+        let form = match is_statem(changes, module) {
+            true => StateForm::StateMachine,
+            false => StateForm::Server,
+        };
+        (module, form.entries())
+    });
+    let wanted: Vec<_> = wanted.collect();
+    // A twin of a state machine is asked for its callback mode as well.
+    let whole = live
+        .modules
+        .keys()
+        .filter(|module| is_statem(changes, module));
+    let whole = whole.cloned().collect();
+    live.converters = Converters::of(&beams.collect(), &wanted, &whole, otp);
     let without = live
         .modules
         .keys()
@@ -155,6 +165,14 @@ fn in_between(script: &Script) -> Vec<&'static str> {
     others.map(Instruction::word).collect()
 }
 
+fn is_statem(changes: &ChangeSet, module: &Module) -> bool {
+    let new = changes
+        .modules
+        .get(module)
+        .and_then(|changed| changed.new.as_ref());
+    new.is_some_and(|new| new.facts.exports("callback_mode", 0))
+}
+
 /// Every module that is switched must be able to come back at any moment, and none may run code when it is loaded.
 fn needs_both(changes: &ChangeSet, module: &Module) -> Option<&'static str> {
     let changed = changes.modules.get(module)?;
@@ -189,14 +207,21 @@ fn goes_live(
         Class::Supervisor => return Err("its processes are supervisors".to_owned()),
         _ => return Err("it has no processes that could convert by themselves".to_owned()),
     }
-    if is("gen_statem") || new.facts.exports("callback_mode", 0) {
-        return Err("its processes are state machines (gen_statem)".to_owned());
+    let statem = is_statem(changes, module);
+    if statem && decided.change.value == Change::Soft {
+        // The callback mode of one that is not converted is not asked for.
+        return Err("its processes are state machines without a conversion".to_owned());
+    }
+    let old = changed.old.as_ref();
+    if statem != old.is_some_and(|old| old.facts.exports("callback_mode", 0)) {
+        return Err("it becomes another behaviour".to_owned());
     }
     if is("gen_event") {
         return Err("its processes are managers of events (gen_event)".to_owned());
     }
-    if !new.facts.exports("handle_call", 3) || new.facts.exports("system_continue", 3) {
-        return Err("its processes are no gen_servers".to_owned());
+    let is_server = statem || new.facts.exports("handle_call", 3);
+    if !is_server || new.facts.exports("system_continue", 3) {
+        return Err("its processes are neither gen_servers nor gen_statems".to_owned());
     }
     if changed.module_processes.wrapped_in.is_some() {
         return Err("another behaviour runs its callbacks".to_owned());
@@ -206,14 +231,13 @@ fn goes_live(
         Change::Convert { .. } => Err("a function of the plan converts its states".to_owned()),
         Change::Advanced(extra) => {
             let exports = |arity| new.facts.exports("code_change", arity);
-            if !exports(3) || exports(4) {
-                return Err("it has no `code_change/3`, or a `code_change/4` as well".to_owned());
+            if exports(3) == statem || exports(4) != statem {
+                return Err("it has another `code_change` than its behaviour calls".to_owned());
             }
             let (conversion, _) = conversion(changes, module, Kind::Server);
             if !conversion.can_be_tried() {
                 return Err("its conversion does more than compute".to_owned());
             }
-            let old = changed.old.as_ref();
             for (which, beam) in [("running", old), ("new", Some(new))] {
                 let Some(beam) = beam else { continue };
                 let what = ShimFor {

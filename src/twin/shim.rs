@@ -13,7 +13,7 @@ use std::fmt;
 use std::io::Write;
 
 use crate::facts::beam::BeamError;
-use crate::facts::beam::chunk::{Atoms, Chunks, Literals, unpacked};
+use crate::facts::beam::chunk::{Atoms, Chunks, Literals, triples, unpacked};
 use crate::facts::beam::cursor::Tag;
 use crate::facts::beam::opcode as op;
 use crate::term::Term;
@@ -24,9 +24,12 @@ use super::chunks::{Builder, Rows};
 use super::encode::compact;
 use super::error::NoTwin;
 
-/// The callbacks of a gen_server that concern its state: name, arity, and which argument is, or has, the state (OTP:
-/// gen_server(3)). `init/1` is not given one: what comes there is a process that the shim's version has made.
-const CALLBACKS: [(&str, u32, u32); 9] = [
+/// A callback: name, arity, and which argument is, or has, the state.
+type Callback = (&'static str, u32, u32);
+
+/// The callbacks of a gen_server that concern its state (OTP: gen_server(3)). `init/1` is not given one: what comes there is
+/// a process that the shim's version has made.
+const SERVER: [Callback; 9] = [
     ("init", 1, 0),
     ("handle_call", 3, 2),
     ("handle_cast", 2, 1),
@@ -37,6 +40,20 @@ const CALLBACKS: [(&str, u32, u32); 9] = [
     ("format_status", 2, 1),
     ("code_change", 3, 1),
 ];
+
+/// Those of a gen_statem that concern its data (OTP: gen_statem(3)). Besides them every function of three arguments may be a
+/// state: the agent looks who calls it.
+const STATEM: [Callback; 6] = [
+    ("init", 1, 0),
+    ("handle_event", 4, 3),
+    ("terminate", 3, 2),
+    ("format_status", 1, 0),
+    ("format_status", 2, 1),
+    ("code_change", 4, 2),
+];
+
+/// What a state's own function is given: the type of the event, its content, the data.
+const STATE_FUNCTION: (u32, u32) = (3, 2);
 
 /// The function of the agent that a shim calls.
 const AGENT_FUNCTION: &str = "live";
@@ -60,10 +77,10 @@ pub struct ShimFor<'a> {
 pub enum NoShim {
     /// The bytes are no usable beam, or too big.
     Beam(NoTwin),
-    /// It has no callback of a gen_server.
+    /// It has no callback of a gen_server or gen_statem.
     NoCallbacks,
     /// It calls a callback of its own by the module's name: that call would be taken for one of the behaviour.
-    CallsItself(&'static str, u32),
+    CallsItself(String, u32),
     /// It empties its process dictionary, where it is kept whether a process is through.
     Erases,
 }
@@ -86,7 +103,7 @@ impl fmt::Display for NoShim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Beam(why) => write!(f, "{why}"),
-            Self::NoCallbacks => f.write_str("it has no callbacks of a gen_server"),
+            Self::NoCallbacks => f.write_str("it has no callbacks of a gen_server or gen_statem"),
             Self::CallsItself(function, arity) => {
                 write!(
                     f,
@@ -106,7 +123,12 @@ pub fn shim(beam: &[u8], what: &ShimFor<'_>) -> Result<Vec<u8>, NoShim> {
     let plain = unpacked(beam)?;
     let chunks = Chunks::parse(&plain)?;
     let atoms = Atoms::read(&chunks)?;
+    let exported = triples(&chunks, "ExpT")?;
+    let is_statem = exported
+        .iter()
+        .any(|[name, arity, _]| atoms.text(*name) == Some("callback_mode") && *arity == 0);
     let mut new = Making {
+        is_statem,
         atoms: MoreAtoms::of(&chunks, &atoms)?,
         imports: Rows::read(&chunks, "ImpT", 12)?,
         literal: 0,
@@ -131,12 +153,9 @@ pub fn shim(beam: &[u8], what: &ShimFor<'_>) -> Result<Vec<u8>, NoShim> {
     let mut exports = Rows::read(&chunks, "ExpT", 12)?;
     exports.each(|row| {
         let name = atoms.text(row[0]).unwrap_or_default();
-        let found = CALLBACKS
-            .iter()
-            .find(|(known, arity, _)| *known == name && *arity == row[1]);
-        if let Some((name, arity, state)) = found {
+        if let Some(state) = new.state_of(name, row[1]) {
             made += 1;
-            row[2] = new.callback((name, row[0]), *arity, *state, row[2], get, what)?;
+            row[2] = new.callback(row[0], row[1], state, row[2], get, what)?;
         }
         Ok(())
     })?;
@@ -168,6 +187,7 @@ pub fn shim(beam: &[u8], what: &ShimFor<'_>) -> Result<Vec<u8>, NoShim> {
 
 /// The tables of a shim while it is made.
 struct Making<'a> {
+    is_statem: bool,
     atoms: MoreAtoms<'a>,
     imports: Rows<'a>,
     /// The index of the literal that the agent is given.
@@ -179,17 +199,27 @@ struct Making<'a> {
 }
 
 impl Making<'_> {
+    /// Which argument of a function is, or has, the state; none of one that is no callback.
+    fn state_of(&self, name: &str, arity: u32) -> Option<u32> {
+        let callbacks: &[Callback] = match self.is_statem {
+            true => &STATEM,
+            false => &SERVER,
+        };
+        let mut callbacks = callbacks.iter();
+        let known = callbacks.find(|(known, its, _)| *known == name && *its == arity);
+        let known = known.map(|(_, _, state)| *state);
+        known.or_else(|| (self.is_statem && arity == STATE_FUNCTION.0).then_some(STATE_FUNCTION.1))
+    }
+
     /// Whether a shim can be made of the module.
     fn is_fit(&self, atoms: &Atoms<'_>) -> Result<(), NoShim> {
         for row in self.imports.rows() {
             let (owner, function) = (atoms.text(row[0]), atoms.text(row[1]));
             let function = function.unwrap_or_default();
             let own = owner == atoms.text(1);
-            let mut callbacks = CALLBACKS.iter();
-            let callback = callbacks.find(|(name, arity, _)| *name == function && *arity == row[2]);
-            match (owner, callback) {
-                (_, Some((name, arity, _))) if own => {
-                    return Err(NoShim::CallsItself(name, *arity));
+            match (owner, self.state_of(function, row[2])) {
+                (_, Some(_)) if own => {
+                    return Err(NoShim::CallsItself(function.to_owned(), row[2]));
                 }
                 (Some("erlang"), _) if function == "erase" && row[2] == 0 => {
                     return Err(NoShim::Erases);
@@ -229,7 +259,7 @@ impl Making<'_> {
     /// ```
     fn callback(
         &mut self,
-        (name, atom): (&str, u32),
+        atom: u32,
         arity: u32,
         state: u32,
         real: u32,
@@ -240,7 +270,6 @@ impl Making<'_> {
         let agent = self.import(what.agent, AGENT_FUNCTION, arity + 2)?;
         let key = self.atoms.index(what.key)?;
         let yes = self.atoms.index("true")?;
-        debug_assert!(!name.is_empty());
         let code = &mut self.code;
         put(code, op::LABEL, &[(Tag::U, before)]);
         put(

@@ -69,8 +69,8 @@ in_front(F, A, P, About) ->
          [{clause, 1, [{atom, 1, true}], [], [Call(Vars)]},
           {clause, 1, [{var, 1, '_'}], [], [{match, 1, {var, 1, 'S'}, State}, Call(Replaced)]}]}]}]}.
 
-about(M) -> {up, updo_live_7f2a, updo_live_7f2a_back, M, "1.0", extra, none}.
-back_about(M) -> {down, updo_live_7f2a_back, updo_live_7f2a, M, {down, "1.0"}, extra, twin_name(M)}.
+about(M) -> {up, updo_live_7f2a, updo_live_7f2a_back, M, "1.0", extra, none, server}.
+back_about(M) -> {down, updo_live_7f2a_back, updo_live_7f2a, M, {down, "1.0"}, extra, twin_name(M), server}.
 
 job_of(Ms) -> job_of(Ms, 2, #{}).
 job_of(Ms, V, More) ->

@@ -157,7 +157,10 @@ fn completion_knows_what_may_follow() {
     assert_eq!(labels, ["rollback", "rollout"]);
     assert_eq!(done, "deadline 2m.\n% note\nrollback ");
     assert_eq!(offered("rollback m‸").1, "rollback manual");
-    assert_eq!(offered("window ‸").0[..4], ["live", "minimal", "otp", "single"]);
+    assert_eq!(
+        offered("window ‸").0[..4],
+        ["live", "minimal", "otp", "single"]
+    );
     assert_eq!(offered("window a the‸").1, "window a then ");
     assert_eq!(offered("window a then res‸").1, "window a then rest");
     assert_eq!(

@@ -21,7 +21,7 @@
 %%
 %% This text is compiled on the node or, without a compiler, interpreted by erl_eval. Therefore: no
 %% macros, no records, no `fun name/arity`, no comprehension newer than OTP 23, only documented
-%% functions of kernel and stdlib (but for bytes/1 in 23_shapes.erl).
+%% functions of kernel and stdlib (but for bytes/1 in 23_shapes.erl and live_kept/3 in 26_live.erl).
 %%
 %% Registered names: updo_run (the lock: the guardian, later the process that keeps the result) and
 %% updo_watchdog_<run>.
@@ -96,7 +96,7 @@
 %% to clients                      updo
 -module(updo_agent).
 -export([start/1, undefined_function/3, undefined_lambda/3]).
--export([live/3, live/4, live/5, revived/3]).
+-export([live/3, live/4, live/5, live/6, revived/3]).
 
 %% -------------------------------------------------------------------------------------------------
 %% Constants

@@ -1,6 +1,6 @@
 %% A live window: all modules are switched at one instant with no process suspended, and each
 %% process converts its state when it first comes by a callback. For that the client has made
-%% *shims*: the new version with functions before its callbacks, which call live/3..5 below in the
+%% *shims*: the new version with functions before its callbacks, which call live/3..6 below in the
 %% process. Those that are idle are asked by a system message, a few at a time. When all are through
 %% and nothing executes the old version any more, the plain new version takes the shim's place; the
 %% shim stays as old code, so that funs that it has made go on working.
@@ -17,38 +17,66 @@
 %% with all of them killed, what runs goes on to convert.
 %%
 %% About, which shims have as a constant: {up or down, Key, the other direction's Key, Module, Vsn,
-%% Extra, Twin}.
+%% Extra, Twin, server or statem}. The state of a gen_statem is {Name, Data}, and only Data changes.
 
 %% ------------------------------------------------------------------------------------------------
 %% In the process, called by a shim: gives the argument of the callback that has the state
 
-live(A, F, About) -> live_argument(F, [A], A, About).
+live(A, F, About) -> live_argument(F, [A], About).
+live(A, B, F, About) -> live_argument(F, [A, B], About).
+live(A, B, C, F, About) -> live_argument(F, [A, B, C], About).
+live(A, B, C, D, F, About) -> live_argument(F, [A, B, C, D], About).
 
-live(A, B, F, About) -> live_argument(F, [A, B], B, About).
-
-live(A, B, C, code_change, About) -> live_argument(code_change, [A, B, C], B, About);
-live(A, B, C, F, About) -> live_argument(F, [A, B, C], C, About).
-
-%% A callback that something else calls, in a process of its own, is none of the behaviour's.
-live_argument(F, Args, S, {_, _, _, M, _, _, _} = About) ->
-    case get('$initial_call') of
-        {M, init, 1} -> live_callback(F, Args, S, About);
-        _ -> S
+%% A callback that something else calls, in a process of its own or within another callback, is none
+%% of the behaviour's.
+live_argument(F, Args, {_, _, _, M, _, _, _, Kind} = About) ->
+    S = live_given(Kind, F, Args),
+    Mine = get('$initial_call') =:= {M, init, 1} andalso live_is_event(Kind, F, Args, M),
+    New = case Mine of true -> live_callback(F, Args, S, About); false -> S end,
+    case Kind =:= statem andalso F =/= init andalso F =/= format_status of
+        true -> element(2, New);
+        false -> New
     end.
 
-live_callback(init, _, S, {_, Key, _, _, _, _, _}) ->
+%% What the callback has of the state: of a gen_statem {Name, Data}.
+live_given(_, init, [Arg]) -> Arg;
+live_given(_, format_status, Args) -> lists:last(Args);
+live_given(server, code_change, [_, S, _]) -> S;
+live_given(server, _, Args) -> lists:last(Args);
+live_given(statem, code_change, [_, Name, Data, _]) -> {Name, Data};
+live_given(statem, handle_event, [_, _, Name, Data]) -> {Name, Data};
+live_given(statem, terminate, [_, Name, Data]) -> {Name, Data};
+live_given(statem, Name, [_, _, Data]) -> {Name, Data}.
+
+%% A module of a gen_statem may export functions of three arguments that are no states.
+live_is_event(statem, F, [_, _, _], M) when F =/= terminate ->
+    {_, Stack} = process_info(self(), current_stacktrace),
+    Ours = fun({N, _, _, _}) -> N =:= erlang orelse is_agent(N) end,
+    case lists:dropwhile(Ours, Stack) of
+        [{M, _, _, _}, {gen_statem, _, _, _} | _] -> true;
+        _ -> false
+    end;
+live_is_event(_, _, _, _) -> true.
+
+live_callback(init, _, S, {_, Key, _, _, _, _, _, _}) ->
     put(Key, true),
     put('$updo_live', {Key, born}),
     S;
 live_callback(terminate, _, S, About) -> live_seen(S, About);
+live_callback(format_status, _, #{state := Name, data := Data} = Status, About) ->
+    {_, New} = live_seen({Name, Data}, About),
+    Status#{data := New};
 live_callback(format_status, _, #{state := S} = Status, About) ->
     Status#{state := live_seen(S, About)};
 live_callback(format_status, _, [Dictionary, S], About) -> [Dictionary, live_seen(S, About)];
+live_callback(format_status, _, [Dictionary, Name, Data], About) ->
+    {_, New} = live_seen({Name, Data}, About),
+    [Dictionary, Name, New];
 live_callback(format_status, _, Other, _) -> Other;
-live_callback(code_change, Args, S, {up, _, _, _, _, _, _} = About) ->
+live_callback(code_change, Args, S, {up, _, _, _, _, _, _, _} = About) ->
     case live_mark(About) of
         %% Somebody converts this process by hand. What is thrown counts as what is returned.
-        untouched -> throw(live_by_hand(Args, About));
+        untouched -> throw(live_by_hand(Args, S, About));
         _ -> S
     end;
 live_callback(code_change, _, S, _) -> S;
@@ -59,7 +87,7 @@ live_callback(F, Args, S, About) ->
     end.
 
 %% converting | born | {first or swept, From, To} | through | {other, From, To} | other | untouched
-live_mark({_, Key, Other, _, _, _, _}) ->
+live_mark({_, Key, Other, _, _, _, _, _}) ->
     case {get('$updo_live'), get(Key)} of
         {{Key, What}, _} -> What;
         {{Key, How, From, To}, _} -> {How, From, To};
@@ -69,14 +97,16 @@ live_mark({_, Key, Other, _, _, _, _}) ->
     end.
 
 %% {ok, State of this version} | {failed, Text}
-live_come(S, {Direction, Key, Other, _, _, _, _} = About, How) ->
+live_come(S, {Direction, Key, Other, _, _, _, _, _} = About, How) ->
     case live_mark(About) of
         Mark when Mark =:= converting; Mark =:= born; Mark =:= through -> {ok, S};
-        %% The callback that converted it is through, or nothing has come since it was asked.
-        {Was, _, _} when Was =:= first; Was =:= swept ->
-            put(Key, true),
-            erase('$updo_live'),
-            {ok, S};
+        {Was, From, To} when Was =:= first; Was =:= swept ->
+            case live_kept(S, From, About) of
+                true -> {ok, To};
+                %% The callback that converted it is through, or the first has come since it was
+                %% asked.
+                false -> put(Key, true), erase('$updo_live'), {ok, S}
+            end;
         untouched when Direction =:= down -> put(Key, true), {ok, S};
         Mark ->
             case live_converted(S, About, Mark) of
@@ -88,29 +118,47 @@ live_come(S, {Direction, Key, Other, _, _, _, _} = About, How) ->
             end
     end.
 
+%% A gen_statem keeps what it had when a callback says keep_state_and_data: the very term that was
+%% converted, and not one that is equal to it.
+live_kept({_, Data}, {_, From}, {_, _, _, _, _, _, _, statem}) -> erts_debug:same(Data, From);
+live_kept(_, _, _) -> false.
+
 %% Back to what it was, when there was nothing between.
-live_converted(S, {down, _, _, _, _, _, _}, {other, From, S}) -> {ok, From};
-live_converted(S, {Direction, Key, _, M, Vsn, Extra, Twin}, _) ->
+live_converted(S, {down, _, _, _, _, _, _, _}, {other, From, S}) -> {ok, From};
+live_converted(S, {down, _, _, _, _, _, _, _} = About, {other, From, _}) ->
+    case live_kept(S, From, About) of
+        true -> {ok, S};
+        false -> live_converted(S, About, other)
+    end;
+live_converted(S, {Direction, Key, _, M, Vsn, Extra, Twin, Kind}, _) ->
     Was = put('$updo_live', {Key, converting}),
+    Args = case {Kind, S} of
+        {server, _} -> [Vsn, S, Extra];
+        {statem, {Name, Data}} -> [Vsn, Name, Data, Extra]
+    end,
     Result = try
         case Direction of
-            up -> M:code_change(Vsn, S, Extra);
-            down -> call_twin(Twin, code_change, [Vsn, S, Extra])
+            up -> apply(M, code_change, Args);
+            down -> call_twin(Twin, code_change, Args)
         end
     of
-        {ok, New} -> {ok, New};
-        Other -> {failed, why(Other)}
+        Answer -> live_result(Kind, S, Answer)
     catch
-        throw:{ok, New} -> {ok, New};
-        throw:Other -> {failed, why(Other)};
+        throw:Answer -> live_result(Kind, S, Answer);
         Class:Why:Stack -> {failed, why({Class, Why, Stack})}
     end,
     case Was of undefined -> erase('$updo_live'); _ -> put('$updo_live', Was) end,
     Result.
 
+live_result(server, _, {ok, New}) -> {ok, New};
+live_result(statem, {Name, _}, {ok, Name, New}) -> {ok, {Name, New}};
+live_result(statem, {Name, _}, {ok, Other, _}) ->
+    {failed, text_of("it changes the name of the state, from ~tp to ~tp", [Name, Other])};
+live_result(_, _, Other) -> {failed, why(Other)}.
+
 %% For a callback that changes no state. When the first callback raises, terminate/2 gets what that
 %% one got.
-live_seen(S, {Direction, _, _, _, _, _, _} = About) ->
+live_seen(S, {Direction, _, _, _, _, _, _, _} = About) ->
     case live_mark(About) of
         {first, S, New} -> New;
         untouched when Direction =:= down -> S;
@@ -119,11 +167,12 @@ live_seen(S, {Direction, _, _, _, _, _, _} = About) ->
         _ -> S
     end.
 
-live_by_hand([Vsn, S, Extra], {_, Key, _, M, _, _, _}) ->
+live_by_hand(Args, S, {_, Key, _, M, _, _, _, _}) ->
     put('$updo_live', {Key, converting}),
-    Result = (catch M:code_change(Vsn, S, Extra)),
+    Result = (catch apply(M, code_change, Args)),
     case Result of
         {ok, New} -> put('$updo_live', {Key, swept, S, New});
+        {ok, Name, Data} -> put('$updo_live', {Key, swept, S, {Name, Data}});
         _ -> erase('$updo_live')
     end,
     Result.
@@ -131,7 +180,7 @@ live_by_hand([Vsn, S, Extra], {_, Key, _, M, _, _, _}) ->
 %% It was rehearsed, so it is rare: the process waits until the version that it can run is back,
 %% and has that one answer. What is thrown counts as what a callback returns. With no agent left it
 %% ends, as with OTP.
-live_wait(F, Args, Why, {up, _, _, M, _, _, _}) ->
+live_wait(F, Args, Why, {up, _, _, M, _, _, _, _}) ->
     live_wait(F, Args, {M, Why}, current_md5(M), 100);
 live_wait(_, _, Why, _) -> erlang:error({code_change, Why}).
 
@@ -148,7 +197,7 @@ live_wait(F, Args, {M, Why} = What, Md5, N) ->
     end.
 
 %% What a process is asked by a system message. One that reads it late finds another version there.
-live_fun(Exec, {_, _, _, M, _, _, _} = About, Md5) ->
+live_fun(Exec, {_, _, _, M, _, _, _, _} = About, Md5) ->
     fun(S) ->
         {Answer, New} = try
             case {current_md5(M), get('$initial_call'), live_mark(About)} of
@@ -157,6 +206,13 @@ live_fun(Exec, {_, _, _, M, _, _, _} = About, Md5) ->
                     case live_come(S, About, swept) of
                         {ok, Converted} -> {swept, Converted};
                         {failed, Why} -> {{failed, Why}, S}
+                    end;
+                {Md5, {M, init, 1}, {first, From, To}} ->
+                    case live_kept(S, From, About) of
+                        true ->
+                            put('$updo_live', {element(2, About), swept, From, To}),
+                            {swept, To};
+                        false -> {through, S}
                     end;
                 {_, {M, init, 1}, born} -> {born, S};
                 {_, {M, init, 1}, _} -> {through, S};
@@ -212,6 +268,13 @@ live_window(Id, Convert, Ms) ->
     #{modules => length(Ms), us => now_us() - T, processes => Swept + Through + Dead,
       swept => Swept, through => Through, dead => Dead}.
 
+%% A process asks for the callback mode when it starts and when it is converted by a system message,
+%% and not when it converts by itself.
+live_modes(Lives) ->
+    live_unfit([{M, none, <<"its callback mode changes">>}
+                || #{name := M, back_about := {_, _, _, _, _, _, Twin, statem}} <- Lives,
+                   callback_mode(M) =/= callback_mode(Twin)]).
+
 %% Those of a transition that goes on.
 live_modules() -> case log_get(live) of {_, _, Ms} -> Ms; none -> [] end.
 
@@ -227,6 +290,7 @@ live_here(Id, Lives, Ms) ->
             live_fit(Lives),
             Convert = [M || #{name := M} <- Lives],
             Convert =:= [] orelse twins_load(Convert),
+            live_modes(Lives),
             live_switch(Id, Lives, Ms);
         {Id, switching, _} ->
             case [M || M <- Ms, current_md5(M) =/= live_md5(there, M)] of
@@ -268,7 +332,7 @@ live_fit(Lives) ->
         orelse fail({live_unfit, [live_unfit(M, none, <<"the node has no compiler">>)
                                   || #{name := M} <- Lives]}),
     Ms = [M || #{name := M} <- Lives],
-    Other = [M || #{name := M, about := {up, _, _, _, Vsn, _, _}} <- Lives, loaded_vsn(M) =/= Vsn],
+    Other = [M || #{name := M, about := About} <- Lives, loaded_vsn(M) =/= element(5, About)],
     Other =:= [] orelse fail({changed_meanwhile, Other}),
     {Found, _} = find(maps:from_list([{M, true} || M <- Ms]), []),
     All = live_pids(Found),
@@ -328,7 +392,7 @@ live_bystanders(Ms, Ours) ->
 %% Asks all processes of these modules, until no other is found. Phase: there or back.
 live_sweep(Id, Abouts, Phase, Counts) ->
     Funs = maps:from_list([{M, live_fun(self(), A, live_md5(Phase, M))}
-                           || {_, _, _, M, _, _, _} = A <- Abouts]),
+                           || {_, _, _, M, _, _, _, _} = A <- Abouts]),
     live_round(Id, Funs, Phase, Counts, maps:get(seen, Counts, [])).
 
 live_round(Id, Funs, Phase, Counts, Seen) ->
@@ -348,7 +412,7 @@ live_round(Id, Funs, Phase, Counts, Seen) ->
 
 %% Forwards, it turns the transition round. On the way back there is no other way: it is named.
 live_failed(P, M, Why, there, _) ->
-    #{about := {_, _, _, M, Vsn, Extra, _}} = live_map(M),
+    #{about := {_, _, _, M, Vsn, Extra, _, _}} = live_map(M),
     fail({conversion_failed, failure(P, M, Vsn, {advanced, Extra}, Why, 1)});
 live_failed(P, M, Why, back, Acc) -> Acc#{failed => [{M, P, Why} | maps:get(failed, Acc, [])]}.
 
@@ -455,7 +519,7 @@ live_pause(Ms) ->
 
 %% What processes keep of the transition. One that is busy reads it when the agent's module is gone.
 live_forget(Lives) ->
-    Keys = [K || #{about := {_, Up, Down, _, _, _, _}} <- Lives, K <- [Up, Down]],
+    Keys = [K || #{about := {_, Up, Down, _, _, _, _, _}} <- Lives, K <- [Up, Down]],
     Fun = portable("fun(S) -> erase('$updo_live'), lists:foreach(fun(K) -> erase(K) end, Keys), S "
                    "end.", [{'Keys', lists:usort(Keys)}]),
     {Found, _} = find(maps:from_list([{M, true} || #{name := M} <- Lives]), []),
