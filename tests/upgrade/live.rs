@@ -347,11 +347,10 @@ fn processes_in_every_situation_convert() {
     );
     // The callback was one of the old version, and what it is continued by is one of the new.
     assert_eq!(node.eval_text("persistent_term:get(continued)"), "2");
-    assert_eq!(
-        node.eval_text(
-            "element(2, process_info(hd(persistent_term:get(asked)), current_function))"
-        ),
-        "{erlang,hibernate,3}"
+    // It hibernates again; how that is seen depends on the release.
+    node.await_true(
+        "begin {_, {_, F, _}} = process_info(hd(persistent_term:get(asked)), current_function), \
+         string:find(atom_to_list(F), \"hibernate\") =/= nomatch end",
     );
 }
 
