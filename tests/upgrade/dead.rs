@@ -325,3 +325,23 @@ fn pass(mut from: TcpStream, mut to: TcpStream, stopped: &AtomicBool) {
         }
     }
 }
+
+/// A question that another client asks at this moment is a module of the agent's kind, and nothing that is left.
+#[test]
+fn a_question_of_another_client_is_nothing_left() {
+    let bank = Deployed::bank();
+    let node = &bank.node;
+    let desk = Desk::new();
+    node.eval(
+        "begin {ok, M, B} = compile:forms([{attribute, 1, module, updo_agent_find}], [binary]), \
+         {module, M} = code:load_binary(M, \"\", B), register(M, spawn(fun() -> receive stop -> ok end end)) end",
+    );
+    desk.on(node, &["doctor", node.name()]).run().exits(0);
+    node.eval("updo_agent_find ! stop");
+    node.await_true("whereis(updo_agent_find) =:= undefined");
+    // Then it is.
+    desk.on(node, &["doctor", node.name()])
+        .run()
+        .exits(21)
+        .says(&["E623", "updo_agent_find"]);
+}
