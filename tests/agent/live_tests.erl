@@ -6,7 +6,7 @@
                       until_finished/1, failure/1]).
 
 tests() -> [live_servers, live_busy, live_fails, live_fails_in_callback, live_born, live_aborted, live_moved_on, live_terminates, live_by_hand,
-            live_executor_killed, live_guardian_killed, live_all_killed, live_all_killed_going_back, live_killed_going_back, live_unfit, live_old_code, live_embedded].
+            live_executor_killed, live_guardian_killed, live_all_killed, live_all_killed_going_back, live_killed_going_back, live_unfit, live_funs_elsewhere, live_old_code, live_embedded].
 
 %% Version 1 has the state {1, X, Events}, version 2 {2, X, Events, Vsn}.
 text(M, 1) ->
@@ -359,6 +359,21 @@ live_unfit() ->
     "it does not run as its initial call says" = Unfit(job_of([t_live], 2, #{loops => string:trim(Loops, trailing)})),
     exit(Loop, kill),
     ok.
+
+%% A fun of the old version in a table: it would fail for ever.
+live_funs_elsewhere() ->
+    old(t_live),
+    T = ets:new(t_funs, [public]),
+    true = ets:insert(T, {f, t_live:f()}),
+    Ps = [start(t_live, I) || I <- lists:seq(1, 20)],
+    {ok, Text} = file:read_file(filename:join(persistent_term:get(agent_dir), "../../facts/node/old_code.erlexpr")),
+    {old, #{reason := {live_funs, [#{module := t_live, why := Why}]}}, _} = upgrade(job_of([t_live], 2, #{old_funs => true, old_code => Text})),
+    "ets of" ++ _ = binary_to_list(Why),
+    is_old(t_live),
+    [{1, I, _} = ask(P) || {I, P} <- lists:zip(lists:seq(1, 20), Ps)],
+    [{f, F}] = ets:lookup(T, f),
+    1 = F(),
+    clean_keys(Ps).
 
 %% Something else executes the old version when all are through: the plain version waits for it.
 live_old_code() ->

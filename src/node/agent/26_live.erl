@@ -469,12 +469,12 @@ live_answer(Rest, Asked, Slow, Answer, How, Acc) ->
 live_settle(Id, Lives, Ms, Counts) ->
     Shims = [M || #{name := M} <- Lives, current_md5(M) =/= expected_md5(M)],
     {Found, _} = find(maps:from_list([{M, true} || M <- Shims]), []),
-    case live_held(Lives, live_pids(Found), infinity) of
-        [] -> ok;
-        Held ->
-            fail({live_funs, [live_unfit(M, P, Why)
-                              || {M, P, Why} <- lists:sublist(Held, named())]})
-    end,
+    live_none_held(live_held(Lives, live_pids(Found), infinity)),
+    %% In tables, in other processes.
+    {Elsewhere, _} = held_funs([M || #{name := M, funs := true} <- Lives,
+                                     lists:member(M, Shims), erlang:check_old_code(M)]),
+    live_none_held([{M, none, text_of("~tp of ~tp has a fun of the old version", [What, Where])}
+                    || {M, {What, Where}} <- Elsewhere]),
     live_free(Shims),
     %% Those that were born by the old version meanwhile.
     Abouts = [About || #{about := About} <- Lives],
@@ -484,6 +484,10 @@ live_settle(Id, Lives, Ms, Counts) ->
         ok -> Counts1;
         {error, What} -> log({set, live, {Id, there, Ms}}), fail({load_failed, What})
     end.
+
+live_none_held([]) -> ok;
+live_none_held(Held) ->
+    fail({live_funs, [live_unfit(M, P, Why) || {M, P, Why} <- lists:sublist(Held, named())]}).
 
 %% Waits until nothing executes the old code of these modules, and purges it. No process is kept
 %% from its work meanwhile, so there is no hurry: one is ended for it only where the plan says so.
