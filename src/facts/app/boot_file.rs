@@ -14,7 +14,7 @@ use crate::term::{Atom, Term};
 pub const MAX_BOOT: usize = 16 << 20;
 
 /// The longest folders that all `primLoad` look through, in bytes together: hundreds of times those of a large release.
-/// Each has those of the last `path`, so that a small file could stand for a large multiple of itself.
+/// Each has those of the last `path`, so that a small file could describe a large multiple of itself.
 const MAX_FOLDERS: usize = 8 << 20;
 
 /// A boot file.

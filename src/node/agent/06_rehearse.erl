@@ -368,7 +368,7 @@ trial(Exec, Ref, P, DeadPid, Fun, #{wait := Wait} = What) ->
             demonitor(Mon, [flush]),
             Exec ! {Ref, {begun, shape(State), held_by(self())}},
             process_flag(priority, normal),
-            Verdict = tried(State, What#{tells => {Exec, Ref}}),
+            Verdict = tried(State, What#{reports_to => {Exec, Ref}}),
             process_flag(priority, low),
             {again, Verdict};
         {'DOWN', Mon, process, _, _} -> dead
@@ -430,7 +430,7 @@ found(Us, State, New, #{kind := Kind} = What) ->
 %% The plan's checks, in their order, up to the first that does not hold.
 checked([], Pair, What, Done, Found) -> {checked, Done, {converted, back(Pair, What, Done, Found)}};
 checked([{Check, Fun, Named} | More], {State, New} = Pair, What, Done, Found) ->
-    #{tells := {Exec, Ref}, kind := Kind} = What,
+    #{reports_to := {Exec, Ref}, kind := Kind} = What,
     Exec ! {Ref, {checks, Check, Done}},
     Old = state_of(Kind, State),
     case check_holds(Fun, Old, New) of
@@ -459,7 +459,7 @@ check_holds(Fun, Old, New) ->
 %% the old code is there again the new version, else the one that runs now.
 back(_, #{back := none}, _, Found) -> Found;
 back({State, New}, #{kind := Kind, module := M, back := By, twin := Twin} = What, Done, Found) ->
-    #{vsn := Vsn, extra := Extra, tells := {Exec, Ref}} = What,
+    #{vsn := Vsn, extra := Extra, reports_to := {Exec, Ref}} = What,
     Exec ! {Ref, {back, Done, Found}},
     Code = case By of new -> Twin; old -> M end,
     Is = case Kind of event -> {M, none, New}; special -> {New, M}; _ -> New end,

@@ -175,7 +175,7 @@ children_differ(S, Specs, #{module := M} = What, Found) ->
             Unlisted = [child_is(unlisted, Id) || Id <- Others],
             Unknown = Found#{children => Unlisted ++ Differing, added => 0},
             case {What, Others} of
-                {#{back := old, tells := {Exec, Ref}}, [_ | _]} ->
+                {#{back := old, reports_to := {Exec, Ref}}, [_ | _]} ->
                     Exec ! {Ref, {back, [], Unknown}},
                     told_apart(specified_by(M, element(tuple_size(S), S)), Others, Differing,
                                Unknown);
