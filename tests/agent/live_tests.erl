@@ -196,20 +196,10 @@ live_born() ->
 
 %% Called off while one of them is still in the old version: what was converted is put back as it was.
 live_aborted() ->
-    old(t_live),
-    Ps = [A | _] = [start(t_live, I) || I <- lists:seq(1, 50)],
-    gen_server:cast(A, fun() -> receive go -> ok end end),
-    {ok, G} = boot_fast(job_of([t_live])),
-    wait(fun() -> t_live:v() =:= 2 end, switch),
-    timer:sleep(100),
+    {Ps, G} = held(50),
     G ! updo_abort,
     timer:sleep(200),
-    A ! go,
-    {old, #{reason := {live_aborted, _}}, _} = until_finished([]),
-    settle(),
-    is_old(t_live),
-    [{1, I, _} = ask(P) || {I, P} <- lists:zip(lists:seq(1, 50), Ps)],
-    clean_keys(Ps).
+    went_back(Ps).
 
 %% One that has had events since is taken back by code_change.
 live_moved_on() ->
@@ -274,12 +264,26 @@ live_by_hand() ->
     {2, c, 0, {"1.0", extra}} = ask(C),
     clean_keys([A, B, C]).
 
-killed(Which) ->
+%% So many servers of version 1, the first of which stays in a callback: all others convert meanwhile.
+held(N) ->
     old(t_live),
-    Ps = [A | _] = [start(t_live, I) || I <- lists:seq(1, 50)],
+    Ps = [A | _] = [start(t_live, I) || I <- lists:seq(1, N)],
     gen_server:cast(A, fun() -> receive go -> ok end end),
     {ok, G} = boot_fast(job_of([t_live])),
     wait(fun() -> t_live:v() =:= 2 end, switch),
+    timer:sleep(50),
+    {Ps, G}.
+
+went_back([A | _] = Ps) ->
+    A ! go,
+    {old, _, _} = until_finished([]),
+    settle(),
+    [{1, I, _} = ask(P) || {I, P} <- lists:zip(lists:seq(1, length(Ps)), Ps)],
+    is_old(t_live),
+    clean_keys(Ps).
+
+killed(Which) ->
+    {[A | _] = Ps, G} = held(50),
     Which(G),
     timer:sleep(50),
     A ! go,
@@ -299,44 +303,18 @@ live_guardian_killed() -> killed(fun(G) -> exit(G, kill), wait(fun() -> is_pid(w
 live_all_killed() ->
     killed(fun(G) -> exit(executor(), kill), exit(G, kill), wait(fun() -> whereis(updo_run) =:= undefined end, guardian) end).
 
-live_all_killed_going_back() ->
-    old(t_live),
-    Ps = [A | _] = [start(t_live, I) || I <- lists:seq(1, 50)],
-    gen_server:cast(A, fun() -> receive go -> ok end end),
-    {ok, G} = boot_fast(job_of([t_live])),
-    wait(fun() -> t_live:v() =:= 2 end, switch),
-    timer:sleep(50),
-    G ! updo_abort,
-    Next = receive {updo, _, _, {executor_replaced, #{executor := E}}} -> E after 5000 -> error(not_replaced) end,
-    timer:sleep(50),
-    [exit(P, kill) || P <- [Next, G]],
-    timer:sleep(50),
-    A ! go,
-    {old, _, _} = until_finished([]),
-    settle(),
-    [{1, I, _} = ask(P) || {I, P} <- lists:zip(lists:seq(1, 50), Ps)],
-    is_old(t_live),
-    clean_keys(Ps).
-
 %% The way back goes on, too.
-live_killed_going_back() ->
-    old(t_live),
-    Ps = [A | _] = [start(t_live, I) || I <- lists:seq(1, 50)],
-    gen_server:cast(A, fun() -> receive go -> ok end end),
-    {ok, G} = boot_fast(job_of([t_live])),
-    wait(fun() -> t_live:v() =:= 2 end, switch),
-    timer:sleep(50),
+live_killed_going_back() -> killed_going_back(fun(Next, _) -> [Next] end).
+live_all_killed_going_back() -> killed_going_back(fun(Next, G) -> [Next, G] end).
+
+killed_going_back(Which) ->
+    {Ps, G} = held(50),
     G ! updo_abort,
     Next = receive {updo, _, _, {executor_replaced, #{executor := E}}} -> E after 5000 -> error(not_replaced) end,
     timer:sleep(50),
-    exit(Next, kill),
+    [exit(P, kill) || P <- Which(Next, G)],
     timer:sleep(50),
-    A ! go,
-    {old, _, _} = until_finished([]),
-    settle(),
-    [{1, I, _} = ask(P) || {I, P} <- lists:zip(lists:seq(1, 50), Ps)],
-    is_old(t_live),
-    clean_keys(Ps).
+    went_back(Ps).
 
 %% What cannot go live is refused before anything is touched.
 live_unfit() ->

@@ -1,14 +1,11 @@
 //! `window live`: no process is suspended, and each converts its state by itself.
 
-use std::path::PathBuf;
-
 use tempfile::TempDir;
 
 use crate::corners::{compiled, node_with};
 use crate::inferred_children::elixir;
-use crate::rehearsal::elixir_node;
-use crate::support::TestNode;
-use crate::support::desk::{Desk, Ran};
+use crate::rehearsal::{Stage, elixir_node};
+use crate::support::desk::Desk;
 
 /// A server with the state `{1, N, Events}` or `{2, N, Events, Vsn}`, with these clauses of `code_change` tried first.
 pub fn purse(version: u32, code_change: &str) -> (String, String) {
@@ -43,97 +40,59 @@ pub fn purse(version: u32, code_change: &str) -> (String, String) {
     ("purse".to_owned(), text)
 }
 
-struct Stage {
-    _folder: TempDir,
-    node: TestNode,
-    desk: Desk,
-    plan: PathBuf,
+/// So many servers of version 1; with these first clauses of the new `code_change`, and these statements.
+fn purses(number: u32, code_change: &str, more: &str) -> Stage {
+    purses_with(number, purse(2, code_change), more)
 }
 
-impl Stage {
-    /// So many servers of version 1; with these first clauses of the new `code_change`, and these statements.
-    fn new(number: u32, code_change: &str, more: &str) -> Self {
-        Self::with(number, purse(2, code_change), more)
-    }
+fn purses_with(number: u32, new: (String, String), more: &str) -> Stage {
+    let start =
+        format!("persistent_term:put(asked, [purse:start(N) || N <- lists:seq(1, {number})])");
+    let statements = format!("window live.\n{more}");
+    Stage::planned(&[purse(1, "")], &[new], &start, &statements)
+}
 
-    fn with(number: u32, new: (String, String), more: &str) -> Self {
-        let folder = TempDir::new().expect("a folder");
-        let old = compiled(&folder.path().join("one"), &[purse(1, "")]);
-        let new = compiled(&folder.path().join("two"), &[new]);
-        let node = node_with(&old);
-        node.eval(&format!(
-            "persistent_term:put(asked, [purse:start(N) || N <- lists:seq(1, {number})])"
-        ));
-        let text = format!(
-            "plan \"Live\".\ncode push [{new:?}].\nold from {old:?}.\nwindow live.\n{more}\n"
-        );
-        let desk = Desk::rehearsing();
-        let plan = desk.write("live.updo", &text);
-        Self {
-            _folder: folder,
-            node,
-            desk,
-            plan,
-        }
-    }
+/// Twenty of the processes are called all the time; [`called`] ends that.
+fn call(stage: &Stage) {
+    stage.node.eval(
+        "begin Ps = lists:sublist(persistent_term:get(asked), 20), \
+         Call = fun Call(N) -> [case gen_server:call(P, add) of 1 -> ok; 2 -> ok end || P <- Ps], \
+         receive {seen, P} -> P ! {called, N} after 0 -> Call(N + 1) end end, \
+         register(calls, spawn(fun() -> Call(0) end)) end",
+    );
+}
 
-    /// Processes that call all the time; [`Self::called`] ends them.
-    fn call(&self) {
-        self.node.eval(
-            "begin Ps = lists:sublist(persistent_term:get(asked), 50), \
-             Call = fun Call(N) -> [case gen_server:call(P, add) of 1 -> ok; 2 -> ok end || P <- Ps], \
-             receive {seen, P} -> P ! {called, N} after 0 -> Call(N + 1) end end, \
-             register(calls, spawn(fun() -> Call(0) end)) end",
-        );
-    }
+/// Every call was answered.
+#[track_caller]
+fn called(stage: &Stage) {
+    let called = stage.node.eval_text(
+        "begin calls ! {seen, self()}, receive {called, N} when N > 0 -> called after 9000 -> none end end",
+    );
+    assert_eq!(called, "called");
+}
 
-    /// The same for those that are idle otherwise.
-    fn call_some(&self) {
-        self.node.eval(
-            "begin Ps = lists:sublist(persistent_term:get(asked), 20), \
-             Call = fun Call(N) -> [case gen_server:call(P, add) of 1 -> ok; 2 -> ok end || P <- Ps], \
-             receive {seen, P} -> P ! {called, N} after 0 -> Call(N + 1) end end, \
-             register(calls, spawn(fun() -> Call(0) end)) end",
-        );
-    }
+/// Which states there are, and whether something of the transition is left in a process.
+fn states(stage: &Stage) -> String {
+    stage.node.eval_text(
+        "lists:usort([{element(1, S), case S of {2, _, _, V} -> V; _ -> old end} || \
+         P <- persistent_term:get(asked), S <- [gen_server:call(P, state)]]) ++ \
+         [left || P <- persistent_term:get(asked), {_, D} <- [process_info(P, dictionary)], {K, _} <- D, \
+         is_atom(K), string:find(atom_to_list(K), \"updo\") =/= nomatch]",
+    )
+}
 
-    /// Nothing of a run is left: no twin, no agent, no shim.
-    fn is_clean(&self) {
-        let left = "[M || {M, _} <- code:all_loaded(), string:find(atom_to_list(M), \"updo\") =/= nomatch]";
-        assert_eq!(self.eval(left), "[]");
-    }
-
-    fn called(&self) -> String {
-        self.node.eval_text(
-            "begin calls ! {seen, self()}, receive {called, N} when N > 0 -> called after 9000 -> none end end",
-        )
-    }
-
-    fn run(&self, more: &[&str]) -> Ran {
-        let plan = self.plan.display().to_string();
-        let args = [&["run", &plan, "--yes"], more].concat();
-        self.desk.on(&self.node, &args).run()
-    }
-
-    fn eval(&self, expr: &str) -> String {
-        self.node.eval_text(expr)
-    }
-
-    /// Which states there are, and whether something of the transition is left in a process.
-    fn states(&self) -> String {
-        self.eval(
-            "lists:usort([{element(1, S), case S of {2, _, _, V} -> V; _ -> old end} || \
-             P <- persistent_term:get(asked), S <- [gen_server:call(P, state)]]) ++ \
-             [left || P <- persistent_term:get(asked), {_, D} <- [process_info(P, dictionary)], {K, _} <- D, \
-             is_atom(K), string:find(atom_to_list(K), \"updo\") =/= nomatch]",
-        )
-    }
+/// All are as they were, and nothing of the run is left.
+#[track_caller]
+fn went_back(stage: &Stage) {
+    called(stage);
+    assert_eq!(states(stage), "[{1,old}]");
+    stage.is_clean();
 }
 
 #[test]
 fn no_process_is_suspended() {
-    let stage = Stage::new(300, "", "");
-    stage.call();
+    let stage = purses(300, "", "");
+    call(&stage);
     let ran = stage.run(&["--events", "events.jsonl"]).exits(0).says(&[
         "window   live: no process is suspended; all modules switch at one instant",
         "300 processes convert their states, each before its next callback: purse",
@@ -142,8 +101,8 @@ fn no_process_is_suspended() {
         "live ok",
         "1 module · no process suspended · 300 states converted · 300 of 300 live",
     ]);
-    assert_eq!(stage.called(), "called");
-    assert_eq!(stage.states(), "[{2,\"1\"}]");
+    called(&stage);
+    assert_eq!(states(&stage), "[{2,\"1\"}]");
     assert!(!ran.to_string().contains("suspend purse"), "{ran}");
     let events = stage.desk.read("events.jsonl");
     for step in ["suspend", "convert", "resume"] {
@@ -159,7 +118,7 @@ fn no_process_is_suspended() {
     let run = ran.name();
     let back = ["rollback", &run, "--yes"];
     stage.desk.on(&stage.node, &back).run().exits(0);
-    assert_eq!(stage.states(), "[{1,old}]");
+    assert_eq!(states(&stage), "[{1,old}]");
     stage.is_clean();
 }
 
@@ -198,13 +157,17 @@ fn what_needs_suspended_processes_is_refused() {
             "`purse`: a function of the plan converts its states",
         ),
     ] {
-        let stage = Stage::with(3, new, plan);
-        let before = stage.eval("[gen_server:call(P, state) || P <- persistent_term:get(asked)]");
+        let stage = purses_with(3, new, plan);
+        let before = stage
+            .node
+            .eval_text("[gen_server:call(P, state) || P <- persistent_term:get(asked)]");
         stage
             .run(&[])
             .exits(1)
             .says(&["E425", words, "`window single.`"]);
-        let after = stage.eval("[gen_server:call(P, state) || P <- persistent_term:get(asked)]");
+        let after = stage
+            .node
+            .eval_text("[gen_server:call(P, state) || P <- persistent_term:get(asked)]");
         assert_eq!(after, before);
         stage.is_clean();
     }
@@ -213,16 +176,16 @@ fn what_needs_suspended_processes_is_refused() {
 /// A process that was busy in the rehearsal turns out to be one that does not convert: all others go back to what they had.
 #[test]
 fn a_conversion_that_fails_turns_the_transition_round() {
-    let stage = Stage::new(
+    let stage = purses(
         100,
         "code_change(_, {1, 70, _}, _) -> error({torn, 70});",
         "",
     );
-    stage.eval(
+    stage.node.eval_text(
         "begin P = lists:nth(70, persistent_term:get(asked)), \
          gen_server:cast(P, fun W() -> timer:sleep(50), case purse:v() of 1 -> W(); 2 -> timer:sleep(200) end end) end",
     );
-    stage.call_some();
+    call(&stage);
     let ran = stage.run(&[]).exits(20).says(&[
         "E604",
         "error:{torn,70} in purse:code_change/3 (purse.erl, line 12)",
@@ -232,17 +195,15 @@ fn a_conversion_that_fails_turns_the_transition_round() {
         "old code and states are back",
     ]);
     assert!(!ran.to_string().contains("resumed"), "{ran}");
-    assert_eq!(stage.called(), "called");
-    assert_eq!(stage.states(), "[{1,old}]");
-    stage.is_clean();
+    went_back(&stage);
 }
 
 /// Ctrl-C while one process is still in a callback of the old version: every process goes back, and only then it ends.
 #[test]
 fn a_request_to_stop_turns_the_transition_round() {
-    let stage = Stage::new(100, "", "");
-    stage.call_some();
-    stage.eval(
+    let stage = purses(100, "", "");
+    call(&stage);
+    stage.node.eval_text(
         "begin P = lists:nth(70, persistent_term:get(asked)), \
          gen_server:cast(P, fun() -> register(busy, self()), receive go -> ok end end) end",
     );
@@ -253,20 +214,20 @@ fn a_request_to_stop_turns_the_transition_round() {
     assert!(!run.has_ended(), "it ends before it is asked to");
     run.signal("-INT");
     run.await_says("turning round");
-    stage.eval("begin timer:sleep(300), busy ! go end");
+    stage
+        .node
+        .eval_text("begin timer:sleep(300), busy ! go end");
     run.wait()
         .exits(20)
         .says(&["E611", "called off in the live window", "undone"]);
-    assert_eq!(stage.called(), "called");
-    assert_eq!(stage.states(), "[{1,old}]");
-    stage.is_clean();
+    went_back(&stage);
 }
 
 /// The rest of a run is as with other windows: a check that fails, a deadline, a client that goes away.
 #[test]
 fn a_failing_check_and_a_deadline_lead_back() {
-    let stage = Stage::new(50, "", "verify \"never\" -> false.");
-    stage.call_some();
+    let stage = purses(50, "", "verify \"never\" -> false.");
+    call(&stage);
     stage.run(&[]).exits(20).says(&[
         "live ok",
         "E606",
@@ -274,13 +235,11 @@ fn a_failing_check_and_a_deadline_lead_back() {
         "undone",
         "old code and states are back",
     ]);
-    assert_eq!(stage.called(), "called");
-    assert_eq!(stage.states(), "[{1,old}]");
-    stage.is_clean();
+    went_back(&stage);
 
-    let stage = Stage::new(50, "", "deadline 4s.");
-    stage.call_some();
-    stage.eval(
+    let stage = purses(50, "", "deadline 4s.");
+    call(&stage);
+    stage.node.eval_text(
         "begin P = lists:nth(40, persistent_term:get(asked)), \
          gen_server:cast(P, fun W() -> timer:sleep(50), case purse:v() of 1 -> W(); 2 -> timer:sleep(5000) end end) end",
     );
@@ -289,9 +248,7 @@ fn a_failing_check_and_a_deadline_lead_back() {
         "the deadline passed",
         "old code and states are back",
     ]);
-    assert_eq!(stage.called(), "called");
-    assert_eq!(stage.states(), "[{1,old}]");
-    stage.is_clean();
+    went_back(&stage);
 }
 
 /// Hibernating, waiting for a time-out, with a continuation that is due, born while it goes on.

@@ -1,12 +1,6 @@
 //! `window live` for state machines (gen_statem): the data of each is converted, in both callback modes.
 
-use std::path::PathBuf;
-
-use tempfile::TempDir;
-
-use crate::corners::{compiled, node_with};
-use crate::support::TestNode;
-use crate::support::desk::{Desk, Ran};
+use crate::rehearsal::Stage;
 
 /// A door with the data `{Version, N}`; `weigh/3` is no state, and is called within a callback. `change` are the first
 /// clauses of `code_change`.
@@ -44,60 +38,27 @@ fn door(version: u32, mode: &str, change: &str) -> (String, String) {
     ("door".to_owned(), text)
 }
 
-struct Stage {
-    _folder: TempDir,
-    node: TestNode,
-    desk: Desk,
-    plan: PathBuf,
+/// Twenty doors, of which every other one is open.
+fn doors(mode: (&str, &str), change: &str) -> Stage {
+    let start = "begin Ps = [door:start(N) || N <- lists:seq(1, 20)], \
+                 [ok = gen_statem:call(P, {to, open}) || {N, P} <- lists:zip(lists:seq(1, 20), Ps), N rem 2 =:= 0], \
+                 persistent_term:put(asked, Ps) end";
+    let (old, new) = (door(1, mode.0, ""), door(2, mode.1, change));
+    Stage::planned(&[old], &[new], start, "window live.")
 }
 
-impl Stage {
-    /// Twenty doors, of which every other one is open.
-    fn new(mode: (&str, &str), change: &str) -> Self {
-        let folder = TempDir::new().expect("a folder");
-        let old = compiled(&folder.path().join("one"), &[door(1, mode.0, "")]);
-        let new = compiled(&folder.path().join("two"), &[door(2, mode.1, change)]);
-        let node = node_with(&old);
-        node.eval(
-            "begin Ps = [door:start(N) || N <- lists:seq(1, 20)], \
-             [ok = gen_statem:call(P, {to, open}) || {N, P} <- lists:zip(lists:seq(1, 20), Ps), N rem 2 =:= 0], \
-             persistent_term:put(asked, Ps) end",
-        );
-        let text =
-            format!("plan \"Doors\".\ncode push [{new:?}].\nold from {old:?}.\nwindow live.\n");
-        let desk = Desk::rehearsing();
-        let plan = desk.write("doors.updo", &text);
-        Self {
-            _folder: folder,
-            node,
-            desk,
-            plan,
-        }
-    }
-
-    fn run(&self) -> Ran {
-        let plan = self.plan.display().to_string();
-        self.desk.on(&self.node, &["run", &plan, "--yes"]).run()
-    }
-
-    fn states(&self) -> String {
-        self.node.eval_text(
-            "lists:usort([{S, V} || P <- persistent_term:get(asked), {S, V, _} <- [gen_statem:call(P, state)]])",
-        )
-    }
-
-    fn is_clean(&self) {
-        let left = "[M || {M, _} <- code:all_loaded(), string:find(atom_to_list(M), \"updo\") =/= nomatch] ++ \
-                    [K || P <- persistent_term:get(asked), {_, D} <- [process_info(P, dictionary)], {K, _} <- D, \
-                     is_atom(K), string:find(atom_to_list(K), \"updo\") =/= nomatch]";
-        self.node.await_true(&format!("{left} =:= []"));
-    }
+fn states(stage: &Stage) -> String {
+    stage.node.eval_text(
+        "lists:usort([{S, V} || P <- persistent_term:get(asked), {S, V, _} <- [gen_statem:call(P, state)]]) ++ \
+         [left || P <- persistent_term:get(asked), {_, D} <- [process_info(P, dictionary)], {K, _} <- D, \
+         is_atom(K), string:find(atom_to_list(K), \"updo\") =/= nomatch]",
+    )
 }
 
 #[test]
 fn both_callback_modes() {
     for mode in ["state_functions", "handle_event_function"] {
-        let stage = Stage::new((mode, mode), "");
+        let stage = doors((mode, mode), "");
         // One that is called all the time, and an event that is postponed to the new version.
         stage.node.eval(
             "begin [P, Q | _] = persistent_term:get(asked), gen_statem:cast(P, {later, self()}), \
@@ -106,10 +67,10 @@ fn both_callback_modes() {
              register(calls, spawn(fun() -> Call(0) end)) end",
         );
         stage
-            .run()
+            .run(&[])
             .exits(0)
             .says(&["live ok", "no process suspended", "20 states converted"]);
-        assert_eq!(stage.states(), "[{closed,2},{open,2}]", "{mode}");
+        assert_eq!(states(&stage), "[{closed,2},{open,2}]", "{mode}");
         assert_eq!(
             stage.node.eval_text(
                 "begin calls ! {seen, self()}, receive {called, N} when N > 0 -> called after 9000 -> none end end"
@@ -128,7 +89,7 @@ fn both_callback_modes() {
 /// A window with suspended processes can change the name of a state; here the process would be in another function.
 #[test]
 fn a_name_that_changes_turns_it_round() {
-    let stage = Stage::new(
+    let stage = doors(
         ("state_functions", "state_functions"),
         "code_change(_, open, {1, 12}, _) -> {ok, open, {2, 12}};\ncode_change(_, closed, {1, 7}, _) -> {ok, open, {2, 7}};",
     );
@@ -138,24 +99,24 @@ fn a_name_that_changes_turns_it_round() {
          Call = fun Call() -> {_, _, _} = gen_statem:call(Q, state), receive stop -> ok after 0 -> Call() end end, \
          register(calls, spawn(fun() -> Call() end)) end",
     );
-    stage.run().exits(20).says(&[
+    stage.run(&[]).exits(20).says(&[
         "E604",
         "it changes the name of the state, from closed to open",
         "old code and states are back",
     ]);
     stage.node.eval("calls ! stop");
-    assert_eq!(stage.states(), "[{closed,1},{open,1}]");
+    assert_eq!(states(&stage), "[{closed,1},{open,1}]");
     stage.is_clean();
 }
 
 #[test]
 fn another_callback_mode_needs_suspended_processes() {
-    let stage = Stage::new(("state_functions", "handle_event_function"), "");
-    stage.run().exits(14).says(&[
+    let stage = doors(("state_functions", "handle_event_function"), "");
+    stage.run(&[]).exits(14).says(&[
         "E425",
         "`door`: its callback mode changes",
         "nothing was changed",
     ]);
-    assert_eq!(stage.states(), "[{closed,1},{open,1}]");
+    assert_eq!(states(&stage), "[{closed,1},{open,1}]");
     stage.is_clean();
 }

@@ -31,6 +31,31 @@ pub fn till(version: u32, code_change: &str) -> (String, String) {
     ("till".to_owned(), text)
 }
 
+/// A special process with the state `{bird, N}`; the clauses are those of `system_code_change`.
+pub fn bird(vsn: u32, change: &str) -> (String, String) {
+    let text = format!(
+        "-module(bird).\n-vsn(\"{vsn}\").\n\
+         -export([start/1, init/2, loop/2, system_continue/3, system_terminate/4, system_code_change/4]).\n\
+         start(N) -> {{ok, P}} = proc_lib:start(?MODULE, init, [self(), N]), P.\n\
+         init(Parent, N) -> proc_lib:init_ack(Parent, {{ok, self()}}), loop(Parent, {{bird, N}}).\n\
+         loop(Parent, S) -> receive {{system, From, Request}} -> \
+         sys:handle_system_msg(Request, From, Parent, ?MODULE, [], S); _ -> loop(Parent, S) end.\n\
+         system_continue(Parent, _, S) -> loop(Parent, S).\nsystem_terminate(Why, _, _, _) -> exit(Why).\n{change}\n"
+    );
+    ("bird".to_owned(), text)
+}
+
+/// A handler of events with the state `{bell, 0}`; the clauses are those of `code_change`.
+pub fn bell(vsn: u32, change: &str) -> (String, String) {
+    let text = format!(
+        "-module(bell).\n-behaviour(gen_event).\n-vsn(\"{vsn}\").\n\
+         -export([start/0, init/1, handle_event/2, handle_call/2, code_change/3]).\n\
+         start() -> {{ok, P}} = gen_event:start(), ok = gen_event:add_handler(P, ?MODULE, []).\n\
+         init([]) -> {{ok, {{bell, 0}}}}.\nhandle_event(_, S) -> {{ok, S}}.\nhandle_call(_, S) -> {{ok, S, S}}.\n{change}\n"
+    );
+    ("bell".to_owned(), text)
+}
+
 /// A node that runs one version, and a plan for the other.
 pub struct Stage {
     _folder: TempDir,
@@ -45,12 +70,23 @@ pub struct Stage {
 impl Stage {
     /// With these modules, and what is started.
     pub fn new(one: &[(String, String)], two: &[(String, String)], start: &str) -> Self {
+        Self::planned(one, two, start, "")
+    }
+
+    /// The same with more statements in the plan.
+    pub fn planned(
+        one: &[(String, String)],
+        two: &[(String, String)],
+        start: &str,
+        statements: &str,
+    ) -> Self {
         let folder = TempDir::new().expect("a folder");
         let old = compiled(&folder.path().join("one"), one);
         let new = compiled(&folder.path().join("two"), two);
         let (node, desk) = (node_with(&old), Desk::rehearsing());
         node.eval(start);
-        let text = format!("plan \"Tills\".\ncode push [{new:?}].\nold from {old:?}.\n");
+        let text =
+            format!("plan \"Tills\".\ncode push [{new:?}].\nold from {old:?}.\n{statements}\n");
         let plan = desk.write("tills.updo", &text);
         Self {
             _folder: folder,
@@ -69,6 +105,19 @@ impl Stage {
             "persistent_term:put(md5, till:module_info(md5)), \
              persistent_term:put(tills, [till:start(N) || N <- lists:seq(1, 20)])",
         )
+    }
+
+    /// `updo run`, with these arguments as well.
+    pub fn run(&self, more: &[&str]) -> Ran {
+        let plan = self.plan.display().to_string();
+        let args = [&["run", &plan, "--yes"], more].concat();
+        self.desk.on(&self.node, &args).run()
+    }
+
+    /// No module of updo is left on the node.
+    pub fn is_clean(&self) {
+        let left = "[M || {M, _} <- code:all_loaded(), string:find(atom_to_list(M), \"updo\") =/= nomatch]";
+        self.node.await_true(&format!("{left} =:= []"));
     }
 
     /// `updo rehearse`, after which the node is as before.
@@ -214,18 +263,6 @@ fn supervisors() {
 
 #[test]
 fn special_processes() {
-    let bird = |vsn: u32, change: &str| {
-        let text = format!(
-            "-module(bird).\n-vsn(\"{vsn}\").\n\
-             -export([start/1, init/2, loop/2, system_continue/3, system_terminate/4, system_code_change/4]).\n\
-             start(N) -> {{ok, P}} = proc_lib:start(?MODULE, init, [self(), N]), P.\n\
-             init(Parent, N) -> proc_lib:init_ack(Parent, {{ok, self()}}), loop(Parent, {{bird, N}}).\n\
-             loop(Parent, S) -> receive {{system, From, Request}} -> \
-             sys:handle_system_msg(Request, From, Parent, ?MODULE, [], S); _ -> loop(Parent, S) end.\n\
-             system_continue(Parent, _, S) -> loop(Parent, S).\nsystem_terminate(Why, _, _, _) -> exit(Why).\n{change}\n"
-        );
-        ("bird".to_owned(), text)
-    };
     let stage = Stage::new(
         &[bird(1, "system_code_change(S, _, _, _) -> {ok, S}.")],
         &[bird(
@@ -255,26 +292,17 @@ fn state_machines_and_handlers_of_events() {
         );
         ("lamp".to_owned(), text)
     };
-    let handler = |vsn: u32, change: &str| {
-        let text = format!(
-            "-module(bell).\n-behaviour(gen_event).\n-vsn(\"{vsn}\").\n\
-             -export([start/0, init/1, handle_event/2, handle_call/2, code_change/3]).\n\
-             start() -> {{ok, P}} = gen_event:start(), ok = gen_event:add_handler(P, ?MODULE, []).\n\
-             init([]) -> {{ok, {{bell, 0}}}}.\nhandle_event(_, S) -> {{ok, S}}.\nhandle_call(_, S) -> {{ok, S, S}}.\n{change}\n"
-        );
-        ("bell".to_owned(), text)
-    };
     let stage = Stage::new(
         &[
             machine(1, "code_change(_, N, D, _) -> {ok, N, D}."),
-            handler(1, "code_change(_, S, _) -> {ok, S}."),
+            bell(1, "code_change(_, S, _) -> {ok, S}."),
         ],
         &[
             machine(
                 2,
                 "code_change(_, off, {lamp, N}, _) -> {ok, out, {lamp, N, on}}.",
             ),
-            handler(
+            bell(
                 2,
                 "code_change(_, {bell, N}, _) when N > 0 -> {ok, {bell, N, 0}}.",
             ),

@@ -3,7 +3,7 @@
 use tempfile::TempDir;
 
 use crate::inferred_children::elixir;
-use crate::rehearsal::{Stage, elixir_node};
+use crate::rehearsal::{Stage, bell, bird, elixir_node};
 use crate::rehearsal_checks::{both, says, server, updo};
 use crate::support::desk::Desk;
 
@@ -277,31 +277,10 @@ fn other_behaviours_go_back() {
         );
         ("lamp".to_owned(), text)
     };
-    let handler = |vsn: u32, change: &str| {
-        let text = format!(
-            "-module(bell).\n-behaviour(gen_event).\n-vsn(\"{vsn}\").\n\
-             -export([start/0, init/1, handle_event/2, handle_call/2, code_change/3]).\n\
-             start() -> {{ok, P}} = gen_event:start(), ok = gen_event:add_handler(P, ?MODULE, []).\n\
-             init([]) -> {{ok, {{bell, 0}}}}.\nhandle_event(_, S) -> {{ok, S}}.\nhandle_call(_, S) -> {{ok, S, S}}.\n{change}\n"
-        );
-        ("bell".to_owned(), text)
-    };
-    let bird = |vsn: u32, change: &str| {
-        let text = format!(
-            "-module(bird).\n-vsn(\"{vsn}\").\n\
-             -export([start/1, init/2, loop/2, system_continue/3, system_terminate/4, system_code_change/4]).\n\
-             start(N) -> {{ok, P}} = proc_lib:start(?MODULE, init, [self(), N]), P.\n\
-             init(Parent, N) -> proc_lib:init_ack(Parent, {{ok, self()}}), loop(Parent, {{bird, N}}).\n\
-             loop(Parent, S) -> receive {{system, From, Request}} -> \
-             sys:handle_system_msg(Request, From, Parent, ?MODULE, [], S); _ -> loop(Parent, S) end.\n\
-             system_continue(Parent, _, S) -> loop(Parent, S).\nsystem_terminate(Why, _, _, _) -> exit(Why).\n{change}\n"
-        );
-        ("bird".to_owned(), text)
-    };
     let stage = Stage::new(
         &[
             machine(1, "code_change(_, N, D, _) -> {ok, N, D}."),
-            handler(1, "code_change(_, S, _) -> {ok, S}."),
+            bell(1, "code_change(_, S, _) -> {ok, S}."),
             bird(1, "system_code_change(S, _, _, _) -> {ok, S}."),
         ],
         &[
@@ -311,7 +290,7 @@ fn other_behaviours_go_back() {
                  code_change({down, _}, Name, {lamp, N, _}, _) -> {ok, Name, {lamp, N}};\n\
                  code_change(_, off, {lamp, N}, _) -> {ok, out, {lamp, N, on}}.",
             ),
-            handler(
+            bell(
                 2,
                 "code_change({down, \"1\"}, {bell, N, _}, _) -> {ok, {bell, N}};\ncode_change(_, {bell, N}, _) -> {ok, {bell, N, 0}}.",
             ),

@@ -45,6 +45,7 @@ pub const SOURCE: &str = concat!(
     include_str!("24_precompute.erl"),
     include_str!("25_serve.erl"),
     include_str!("26_live.erl"),
+    include_str!("27_live_window.erl"),
 );
 
 /// The expressions that bring the source to life on the node.
