@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes sure that Erlang/OTP, Elixir and rebar3 are there for tests, demo and benchmarks.
+# Makes sure that Erlang/OTP, Elixir and rebar3 are there for tests, demo and benchmarks, and OpenSSH for tests.
 #
 #   scripts/setup.sh [PROGRAM…]    programs that are needed besides, each in the package of its name
 #
@@ -7,7 +7,7 @@
 # touches anything else. Ends with 0 when all is there, with 1 and the command to paste when it cannot help.
 set -eu
 
-PACKAGES="erlang-base erlang-dev erlang-tools erlang-src erlang-eunit erlang-crypto erlang-ssl erlang-public-key erlang-xmerl elixir rebar3"
+PACKAGES="erlang-base erlang-dev erlang-tools erlang-src erlang-eunit erlang-crypto erlang-ssl erlang-public-key erlang-xmerl elixir rebar3 openssh-client openssh-server"
 MORE=$*
 # What of OTP is needed; in Debian all but the sources, the crypto family, tools and eunit come with erlang-base.
 APPLICATIONS="kernel stdlib compiler sasl crypto public_key ssl tools eunit xmerl erl_interface"
@@ -25,6 +25,9 @@ otp_root() {
 # True when the glob matched something.
 exists() { [ -e "$1" ]; }
 
+# sshd is on the path of root only. Tests start their own, with a configuration of theirs.
+has_sshd() { command -v sshd >/dev/null 2>&1 || [ -x /usr/sbin/sshd ]; }
+
 # Prints what is missing, one word each.
 missing() {
     for program in erl erlc epmd elixir rebar3; do
@@ -32,6 +35,10 @@ missing() {
         command -v "$program" >/dev/null 2>&1 ||
             { [ "$program" = epmd ] && root=$(otp_root) && exists "$root"/erts-*/bin/epmd; } || echo "$program"
     done
+    for program in ssh ssh-keygen; do
+        command -v "$program" >/dev/null 2>&1 || echo "$program"
+    done
+    has_sshd || echo sshd
     for program in $MORE; do
         command -v "$program" >/dev/null 2>&1 || echo "$program"
     done
@@ -52,7 +59,7 @@ PACKAGES="$PACKAGES${MORE:+ $MORE}"
 echo "setup: missing: $list" >&2
 command="apt-get update && apt-get install -y --no-install-recommends $PACKAGES"
 if ! command -v apt-get >/dev/null 2>&1; then
-    echo "setup: no apt-get here. Install Erlang/OTP 25 or later with its sources, Elixir and rebar3, then try again." >&2
+    echo "setup: no apt-get here. Install Erlang/OTP 25 or later with its sources, Elixir, rebar3 and OpenSSH, then try again." >&2
     exit 1
 fi
 as_root=
@@ -67,6 +74,9 @@ if [ "$(id -u)" != 0 ]; then
     fi
 fi
 
+# No service that others can log in to is left running because of tests.
+had_sshd=$(has_sshd && echo yes) || true
+
 export DEBIAN_FRONTEND=noninteractive
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
@@ -78,6 +88,9 @@ if ! $as_root env DEBIAN_FRONTEND=noninteractive $apt install -y --no-install-re
     tail -n 20 "$log" >&2
     echo "setup: could not install. By hand: $command" >&2
     exit 1
+fi
+if [ -z "$had_sshd" ] && command -v systemctl >/dev/null 2>&1; then
+    $as_root systemctl disable --now ssh.service ssh.socket >/dev/null 2>&1 || true
 fi
 list=$(missing | tr '\n' ' ')
 if [ -n "$list" ]; then

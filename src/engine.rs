@@ -25,6 +25,7 @@ mod state_checks;
 mod state_fit;
 pub mod undo;
 pub mod watch;
+pub mod way;
 
 pub use discovery::{release_node, tls};
 pub use prepare::{Upgrade, decide};
@@ -243,7 +244,7 @@ impl Engine {
     ///
     /// # Errors
     /// E501 when the host, epmd or the node cannot be reached, E502 to E509 when the handshake, the cookie or TLS fails,
-    /// E803 when others may write in the state folder.
+    /// E511 when the machine on the way is not reached or does not let us through, E803 when others may write in the state folder.
     pub fn connect(&self, node: &NodeName) -> Result<Connection<'_>> {
         crate::atomic_file::check_owned(&self.settings.state_dir)?;
         let target = self.target_of(node);
@@ -255,10 +256,7 @@ impl Engine {
             .local_name
             .clone()
             .or_else(|| target.and_then(|t| t.local_name.clone()));
-        connect.epmd_port = self
-            .settings
-            .epmd_port
-            .or_else(|| target.and_then(|t| t.epmd_port));
+        self.way(node)?.apply(&mut connect);
         connect.tls = discovery::tls(&self.settings, target.and_then(|t| t.tls.as_ref()))?;
         if !self.settings.connect_timeout.is_zero() {
             connect.timeout = self.settings.connect_timeout;

@@ -148,7 +148,7 @@ pub enum Command {
     Replay(ReplayArgs),
     /// JSON Schemas of what updo writes for machines
     Schema(SchemaArgs),
-    /// Check the connection to a node step by step: name, epmd, cookie, handshake, OTP, lock
+    /// Check the connection to a node step by step: name, host, epmd, port, cookie, TLS, handshake, calls, lock
     Doctor(DoctorArgs),
     /// Print a shell completion script for plans, targets, parameters, runs and codes
     Completions(CompletionsArgs),

@@ -19,11 +19,12 @@ use super::exit::Exit;
 use super::pager;
 use crate::diag::{Result, SourceMap};
 use crate::engine::copies::{self, Kept};
+use crate::engine::way::Way;
 use crate::engine::{self, Engine, Settings, leftovers};
 use crate::facts::node::node_facts;
 use crate::name::NodeName;
 use crate::node::tls::TlsOptions;
-use crate::node::{Address, Session, agent, epmd};
+use crate::node::{Address, Dial, Session, agent};
 use crate::plan::ENVIRONMENT;
 use crate::report::style;
 use crate::term::Term;
@@ -111,7 +112,13 @@ impl Visit<'_> {
             let text = format!("{}, {form} names", address.host());
             Ok((address, text))
         })?;
-        self.step("epmd", |visit| visit.epmd(&address))?;
+        let way = self.keep("way", |visit| {
+            let way = visit.engine.way(visit.node)?;
+            let text = way_words(&way);
+            Ok((way, text))
+        })?;
+        let dial = way.dial(address);
+        self.dialled(&way, &dial)?;
         self.step("cookie", |visit| visit.cookie())?;
         let planned = self.engine.target_of(node).and_then(|t| t.tls.clone());
         // Nothing is reported that was not asked for.
@@ -135,6 +142,14 @@ impl Visit<'_> {
             Ok((connection, text))
         })?;
         let session = &connection.session;
+        self.step("erpc", |_| {
+            let began = Instant::now();
+            let itself = ask(session, "erlang", "node", vec![])?;
+            Ok(format!(
+                "{itself} executes calls of ours, {}",
+                style::time(began.elapsed())
+            ))
+        })?;
         self.step("node", |_| about(session))?;
         self.step("helpers", |_| helpers(session))?;
         self.step("lock", |_| match agent::lock_holder(session) {
@@ -208,31 +223,31 @@ impl Visit<'_> {
         done.map(|(result, _)| result)
     }
 
-    fn epmd(&self, address: &Address) -> Result<String> {
-        let target = self.engine.target_of(self.node);
-        let planned = target.and_then(|target| target.epmd_port);
-        let env = |name: &str| std::env::var(name).ok();
-        let (port, by) = match (self.engine.settings.epmd_port, planned) {
-            (Some(port), _) => (port, "env UPDO_EPMD_PORT"),
-            (None, Some(port)) => (port, "plan"),
-            (None, None) => {
-                let set = env("ERL_EPMD_PORT").is_some_and(|port| !port.is_empty());
-                let by = if set { "env ERL_EPMD_PORT" } else { "default" };
-                (epmd::port_from_env(&env)?, by)
-            }
-        };
-        let known = epmd::names(address.host(), port, TIMEOUT)?;
-        let names: Vec<&str> = known.iter().map(|node| node.name.as_str()).collect();
-        match known.iter().find(|node| node.name == address.name()) {
-            Some(found) => Ok(format!(
-                "on port {port} ({by}), knows {}; {} listens on port {}",
-                names.join(", "),
-                found.name,
-                found.port
-            )),
-            // Connecting says what to do about it.
-            None => Ok(format!("on port {port} ({by}), knows {}", names.join(", "))),
+    /// The steps to the port of the node.
+    fn dialled(&mut self, way: &Way, dial: &Dial) -> Result<()> {
+        if dial.via.is_none() {
+            self.step("host", |_| {
+                let found = dial.addresses(TIMEOUT)?;
+                let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+                Ok(format!("{} is {}", dial.host(), found.join(", ")))
+            })?;
         }
+        let port = match &way.port {
+            Some((port, _)) => Some(*port),
+            None => self.keep("epmd", |_| asked(way, dial))?,
+        };
+        // A node that epmd does not know: connecting says what to do about it.
+        if let Some(port) = port {
+            self.step("port", |_| {
+                let began = Instant::now();
+                let by = way.port.as_ref().map_or("epmd", |(_, by)| by.as_str());
+                Ok(match dial.tried(port, TIMEOUT)? {
+                    Some(at) => format!("{at} ({by}) answers, {}", style::time(began.elapsed())),
+                    None => format!("{port} ({by}), behind {}", way_through(way)),
+                })
+            })?;
+        }
+        Ok(())
     }
 
     fn cookie(&self) -> Result<String> {
@@ -241,6 +256,52 @@ impl Visit<'_> {
         let cookie = engine::cookie(&self.engine.settings, planned)?;
         Ok(format!("from {}", cookie.source()))
     }
+}
+
+/// Which way is taken, and who says so.
+fn way_words(way: &Way) -> String {
+    let mut lines = Vec::new();
+    if let Some((via, by)) = &way.via {
+        lines.push(format!("through {via} ({by})"));
+    }
+    match &way.address {
+        Some((address, by)) => lines.push(format!("at {address} ({by})")),
+        None => lines.push("at the host of its name".to_owned()),
+    }
+    match &way.port {
+        Some((port, by)) => lines.push(format!("port {port} ({by}), epmd is not asked")),
+        None => {
+            let (port, by) = &way.epmd_port;
+            lines.push(format!("port by epmd, whose port is {port} ({by})"));
+        }
+    }
+    lines.join("\n")
+}
+
+fn way_through(way: &Way) -> String {
+    let via = way.via.as_ref();
+    via.map_or_else(String::new, |(via, _)| via.destination().to_owned())
+}
+
+/// What epmd says: the port of the node when it knows it.
+fn asked(way: &Way, dial: &Dial) -> Result<(Option<u16>, String)> {
+    let (port, by) = &way.epmd_port;
+    let known = dial.registered(TIMEOUT)?;
+    let names: Vec<&str> = known.iter().map(|node| node.name.as_str()).collect();
+    let knows = match names.as_slice() {
+        [] => "no node".to_owned(),
+        names => names.join(", "),
+    };
+    let text = format!("on port {port} ({by}), knows {knows}");
+    Ok(
+        match known.iter().find(|node| node.name == dial.node.name()) {
+            Some(found) => (
+                Some(found.port),
+                format!("{text}; {} listens on port {}", found.name, found.port),
+            ),
+            None => (None, text),
+        },
+    )
 }
 
 /// The settings in effect and their origin: a flag, the environment, the user's own settings, or none.

@@ -100,7 +100,7 @@ pub(super) fn connect(context: &Context<'_>, node: &NodeName) -> crate::diag::Re
     }
     let mut connect = Connect::new(node.clone(), cookie);
     connect.tls = crate::engine::tls(&settings, None)?;
+    crate::engine::way::way(&settings, None, node)?.apply(&mut connect);
     connect.local_name = settings.local_name;
-    connect.epmd_port = settings.epmd_port;
     Session::connect(&connect)
 }

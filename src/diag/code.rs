@@ -285,6 +285,8 @@ codes! {
     E509,
     /// A message in the name of the run cannot be decoded. The run continues on the node without the client.
     E510,
+    /// The machine through which a node is to be reached cannot be reached itself, or does not forward.
+    E511,
     /// A precondition (`require`) does not hold. Nothing was changed.
     E601,
     /// The node has changed since the preview.

@@ -37,6 +37,14 @@ pub struct Settings {
     pub local_name: Option<String>,
     /// The port of epmd; by default `ERL_EPMD_PORT`, else 4369.
     pub epmd_port: Option<u16>,
+    /// The port that nodes listen on: epmd is not asked. 0 is refused (E501) when connecting.
+    pub port: Option<u16>,
+    /// Where the node is dialled, when that is not the host of its name: `HOST`, `HOST:PORT`, `[::1]:PORT`.
+    pub address: Option<String>,
+    /// The machine that connects for us, as ssh names it: `USER@HOST`.
+    pub via: Option<String>,
+    /// What is run in place of `ssh`; a shell takes it apart.
+    pub ssh: Option<String>,
     /// Where the PEM texts of TLS are; what is not given here comes from the plan. TLS is used when either has something.
     pub tls: tls::TlsOptions,
     /// The folder where runs and copies of beams are kept. It is made when it is not there; others than its owner must
@@ -94,7 +102,7 @@ impl Settings {
     }
 
     /// The environment's settings: `UPDO_STATE_DIR` (else `XDG_STATE_HOME/updo`, `~/.local/state/updo`), `UPDO_EPMD_PORT`,
-    /// `UPDO_NAME`, `UPDO_CONVERT_AFTER_SWITCH`, `UPDO_TLS_CA`, `UPDO_TLS_CERT`, `UPDO_TLS_KEY`, `UPDO_TLS_SERVER_NAME`,
+    /// `UPDO_PORT`, `UPDO_ADDRESS`, `UPDO_VIA`, `UPDO_SSH`, `UPDO_NAME`, `UPDO_CONVERT_AFTER_SWITCH`, `UPDO_TLS_CA`, `UPDO_TLS_CERT`, `UPDO_TLS_KEY`, `UPDO_TLS_SERVER_NAME`,
     /// `UPDO_SET_…`. Connecting may take ten seconds. A variable that is not UTF-8, or no port, counts as not set.
     pub fn from_env() -> Self {
         let text = |name: &str| variable(name).filter(|value| !value.is_empty());
@@ -116,6 +124,11 @@ impl Settings {
             local_name: text("UPDO_NAME"),
             convert_after_switch: text("UPDO_CONVERT_AFTER_SWITCH").is_some_and(|set| set != "0"),
             epmd_port: text("UPDO_EPMD_PORT").and_then(|port| port.parse().ok()),
+            // What is no port is reported when it is used.
+            port: text("UPDO_PORT").map(|port| port.trim().parse().unwrap_or(0)),
+            address: text("UPDO_ADDRESS"),
+            via: text("UPDO_VIA"),
+            ssh: text("UPDO_SSH"),
             tls: tls::TlsOptions {
                 ca: pem("UPDO_TLS_CA"),
                 cert: pem("UPDO_TLS_CERT"),

@@ -6,10 +6,12 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use super::cookie::plain;
+use super::forward::{self, Via};
 use super::name::Address;
-use super::stream::{Deadline, Stream, Tcp, resolve};
+use super::stream::{Deadline, Link, Stream, resolve};
 use crate::diag::{Code, Diagnostic, Result, suggest::suggest};
 
 /// epmd's own port.
@@ -32,11 +34,21 @@ pub struct Registered {
 
 /// Where a node listens.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct NodeAddresses {
-    /// To be tried in this order; the first is where epmd answered.
-    pub(crate) addresses: Vec<SocketAddr>,
+pub(crate) struct Listening {
+    /// The port.
+    pub(crate) port: u16,
+    /// To be tried in this order; the first is where epmd answered. None when another machine is asked to connect.
+    pub(crate) addresses: Vec<IpAddr>,
     /// Highest version of the distribution protocol that it speaks.
     pub(crate) highest: u16,
+}
+
+/// An epmd: where it is, and how to get there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Epmd<'a> {
+    pub(crate) host: &'a str,
+    pub(crate) port: u16,
+    pub(crate) via: Option<&'a Via>,
 }
 
 /// epmd's port by the environment: `UPDO_EPMD_PORT`, then `ERL_EPMD_PORT`, then 4369.
@@ -65,53 +77,140 @@ pub fn port_from_env(env: &dyn Fn(&str) -> Option<String>) -> Result<u16> {
 /// The nodes that the epmd of a host knows, sorted by name.
 ///
 /// E501 when epmd cannot be reached or talks nonsense.
-pub fn names(host: &str, port: u16, timeout: std::time::Duration) -> Result<Vec<Registered>> {
-    let deadline = Deadline::after(timeout);
-    let (mut stream, ..) = reach(host, port, deadline)?;
-    ask_names(&mut stream, deadline).map_err(|error| nonsense(host, port, &error))
+pub fn names(host: &str, port: u16, timeout: Duration) -> Result<Vec<Registered>> {
+    let via = None;
+    Epmd { host, port, via }.names(timeout)
 }
 
-/// Asks where a node listens.
-pub(crate) fn lookup(node: &Address, port: u16, deadline: Deadline) -> Result<NodeAddresses> {
-    let (mut stream, at, all) = reach(node.host(), port, deadline)?;
-    match ask_port(&mut stream, node.name(), deadline) {
-        Ok(Some((listens, highest))) => {
-            let others = all.into_iter().filter(|ip| *ip != at);
-            let addresses = std::iter::once(at)
-                .chain(others)
-                .map(|ip| SocketAddr::new(ip, listens))
-                .collect();
-            Ok(NodeAddresses { addresses, highest })
+impl Epmd<'_> {
+    /// The nodes that it knows, sorted by name.
+    pub(crate) fn names(self, timeout: Duration) -> Result<Vec<Registered>> {
+        let deadline = Deadline::after(timeout);
+        let (mut link, ..) = self.reach(deadline)?;
+        ask_names(&mut link, deadline).map_err(|error| self.nonsense(&error))
+    }
+
+    /// Asks where a node listens.
+    pub(crate) fn lookup(self, node: &Address, deadline: Deadline) -> Result<Listening> {
+        let (mut link, at, all) = self.reach(deadline)?;
+        match ask_port(&mut link, node.name(), deadline) {
+            Ok(Some((port, highest))) => {
+                let others = all.into_iter().filter(|ip| Some(*ip) != at);
+                Ok(Listening {
+                    port,
+                    addresses: at.into_iter().chain(others).collect(),
+                    highest,
+                })
+            }
+            Ok(None) => Err(self.unknown(node, deadline)),
+            Err(error) => Err(self.nonsense(&error)),
         }
-        Ok(None) => Err(unknown(node, port, at, deadline)),
-        Err(error) => Err(nonsense(node.host(), port, &error)),
+    }
+
+    /// A connection to the first of a host's addresses where something answers.
+    fn reach(self, deadline: Deadline) -> Result<(Link, Option<IpAddr>, Vec<IpAddr>)> {
+        let (host, port) = (self.host, self.port);
+        if let Some(via) = self.via {
+            let link = Link::through(via, (host, port), deadline);
+            let link = link.map_err(|error| self.nonsense(&error))?;
+            return Ok((link, None, Vec::new()));
+        }
+        let all = addresses(host, deadline)?;
+        let mut last = None;
+        for (at, ip) in all.iter().enumerate() {
+            let share = deadline
+                .left()
+                .map(|left| Deadline::after(left / (all.len() - at).max(1) as u32));
+            match share.and_then(|share| Link::connect(SocketAddr::new(*ip, port), share)) {
+                Ok(link) => return Ok((link, Some(*ip), all)),
+                Err(error) => last = Some(error),
+            }
+        }
+        let why = last.map_or_else(|| "no address".to_owned(), |error| reason(&error));
+        Err(Box::new(
+            Diagnostic::new(Code::E501, format!("epmd cannot be reached at {host}, port {port}: {why}"))
+                .note("epmd maps node names to ports; it is started with the first node of a host")
+                .note("a node that was started without epmd (`-start_epmd false`) has a fixed port: `port => PORT` on the plan's target, or UPDO_PORT")
+                .help(format!("check that a node runs there (`epmd -names` on that host), that port {port} is open from here, and UPDO_EPMD_PORT if epmd has another port")),
+        ))
+    }
+
+    fn nonsense(self, error: &io::Error) -> Box<Diagnostic> {
+        if let Some(why) = forward::cause(error) {
+            return why;
+        }
+        Box::new(
+            Diagnostic::new(
+                Code::E501,
+                format!(
+                    "what listens at {}, port {} does not answer as epmd: {}",
+                    self.host,
+                    self.port,
+                    reason(error)
+                ),
+            )
+            .help("check UPDO_EPMD_PORT and ERL_EPMD_PORT: another program may have that port"),
+        )
+    }
+
+    fn unknown(self, node: &Address, deadline: Deadline) -> Box<Diagnostic> {
+        // A second connection: epmd closes each after its answer. Without the list the error is still good.
+        let listed = self
+            .reach(deadline)
+            .and_then(|(mut link, ..)| {
+                ask_names(&mut link, deadline).map_err(|error| self.nonsense(&error))
+            })
+            .unwrap_or_default();
+        let host = node.host();
+        let mut text = Diagnostic::new(
+            Code::E501,
+            format!(
+                "no node `{}` is registered with epmd at {}",
+                node.name(),
+                self.host
+            ),
+        );
+        if node.is_dynamic() {
+            text = text.note("the name looks like one that a node was given by the node it connected to (`erl -sname undefined`): such a node listens on no port and is in no epmd, so that nothing can connect to it")
+                .help("start the node with a name of its own: `-sname NAME` or `-name NAME@HOST`");
+        }
+        if listed.is_empty() {
+            let text = text.note("no node is registered");
+            return Box::new(match &text.help {
+                Some(_) => text,
+                None => text.help("start the node with -sname or -name; one with `-dist_listen false` or `-sname undefined` cannot be connected to"),
+            });
+        }
+        let names: Vec<&str> = listed.iter().map(|entry| entry.name.as_str()).collect();
+        let shown = names
+            .iter()
+            .take(20)
+            .copied()
+            .collect::<Vec<_>>()
+            .join(", ");
+        let more = names.len().saturating_sub(20);
+        let text = text.note(if more > 0 {
+            format!("registered: {shown} and {more} more")
+        } else {
+            format!("registered: {shown}")
+        });
+        Box::new(match suggest(node.name(), names.iter().copied()) {
+            Some(close) => text.help(format!("did you mean {close}@{host}?")),
+            None => text,
+        })
     }
 }
 
-/// A connection to the first of a host's addresses where something answers.
-fn reach(host: &str, port: u16, deadline: Deadline) -> Result<(Tcp, IpAddr, Vec<IpAddr>)> {
-    let all = resolve(host, deadline).map_err(|error| {
+/// The addresses of a host; E501 when it has none.
+pub(crate) fn addresses(host: &str, deadline: Deadline) -> Result<Vec<IpAddr>> {
+    resolve(host, deadline).map_err(|error| {
+        let title = format!("the host `{host}` cannot be found: {}", reason(&error));
         Box::new(
-            Diagnostic::new(Code::E501, format!("the host `{host}` cannot be found: {}", plain(&error)))
+            Diagnostic::new(Code::E501, title)
+                .note("where the host has another name or address from here: `address => \"HOST\"` on the plan's target, or UPDO_ADDRESS")
                 .help("use the host part exactly as `node().` prints it on the node, and make this machine resolve it"),
         )
-    })?;
-    let mut last = None;
-    for (at, ip) in all.iter().enumerate() {
-        let share = deadline
-            .left()
-            .map(|left| Deadline::after(left / (all.len() - at).max(1) as u32));
-        match share.and_then(|share| Tcp::connect(SocketAddr::new(*ip, port), share)) {
-            Ok(stream) => return Ok((stream, *ip, all)),
-            Err(error) => last = Some(error),
-        }
-    }
-    let why = last.map_or_else(|| "no address".to_owned(), |error| reason(&error));
-    Err(Box::new(
-        Diagnostic::new(Code::E501, format!("epmd cannot be reached at {host}, port {port}: {why}"))
-            .note("epmd maps node names to ports; it is started with the first node of a host")
-            .help(format!("check that a node runs there (`epmd -names` on that host), that port {port} is open from here, and UPDO_EPMD_PORT if epmd has another port")),
-    ))
+    })
 }
 
 fn reason(error: &io::Error) -> String {
@@ -120,57 +219,6 @@ fn reason(error: &io::Error) -> String {
         ErrorKind::UnexpectedEof => "it closed the connection".to_owned(),
         _ => plain(error),
     }
-}
-
-fn nonsense(host: &str, port: u16, error: &io::Error) -> Box<Diagnostic> {
-    Box::new(
-        Diagnostic::new(
-            Code::E501,
-            format!(
-                "what listens at {host}, port {port} does not answer as epmd: {}",
-                reason(error)
-            ),
-        )
-        .help("check UPDO_EPMD_PORT and ERL_EPMD_PORT: another program may have that port"),
-    )
-}
-
-fn unknown(node: &Address, port: u16, at: IpAddr, deadline: Deadline) -> Box<Diagnostic> {
-    // A second connection: epmd closes each after its answer. Without the list the error is still good.
-    let listed = Tcp::connect(SocketAddr::new(at, port), deadline)
-        .and_then(|mut stream| ask_names(&mut stream, deadline))
-        .unwrap_or_default();
-    let host = node.host();
-    let text = Diagnostic::new(
-        Code::E501,
-        format!(
-            "no node `{}` is registered with epmd at {host}",
-            node.name()
-        ),
-    );
-    if listed.is_empty() {
-        return Box::new(
-            text.note("no node is registered")
-                .help("start the node with -sname or -name"),
-        );
-    }
-    let names: Vec<&str> = listed.iter().map(|entry| entry.name.as_str()).collect();
-    let shown = names
-        .iter()
-        .take(20)
-        .copied()
-        .collect::<Vec<_>>()
-        .join(", ");
-    let more = names.len().saturating_sub(20);
-    let text = text.note(if more > 0 {
-        format!("registered: {shown} and {more} more")
-    } else {
-        format!("registered: {shown}")
-    });
-    Box::new(match suggest(node.name(), names.iter().copied()) {
-        Some(close) => text.help(format!("did you mean {close}@{host}?")),
-        None => text,
-    })
 }
 
 fn ask_port(

@@ -10,6 +10,7 @@ use std::io::{self, ErrorKind};
 
 use super::cookie::{Cookie, plain};
 use super::flags;
+use super::forward;
 use super::name::Address;
 use super::stream::{Deadline, Stream};
 use super::tls::{self, Tls};
@@ -278,6 +279,9 @@ impl Talk<'_> {
 
     fn failed(&self, error: &io::Error, what: &str) -> Box<Diagnostic> {
         let target = self.target;
+        if let Some(why) = forward::cause(error) {
+            return why;
+        }
         if error.get_ref().is_some_and(|inner| inner.is::<SpeaksTls>()) {
             return tls::speaks_tls(target);
         }

@@ -10,7 +10,7 @@
 )]
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use crate::diag::{Code, Diagnostic, Result};
 use crate::name::NodeName;
@@ -75,6 +75,17 @@ impl Address {
         self.host.contains(['.', ':'])
     }
 
+    /// Whether the name looks like one that a node without a name of its own was given (`erl -sname undefined`): what
+    /// `erts_internal` makes of two random numbers in base 36, in upper case.
+    pub fn is_dynamic(&self) -> bool {
+        (9..=16).contains(&self.name.len())
+            && self.name.contains(|c: char| c.is_ascii_digit())
+            && self
+                .name
+                .chars()
+                .all(|c| c.is_ascii_digit() || c.is_ascii_uppercase())
+    }
+
     /// Whether the host is this machine by its very spelling.
     pub fn is_loopback(&self) -> bool {
         self.host == "localhost" || self.host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
@@ -84,6 +95,53 @@ impl Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.name, self.host)
+    }
+}
+
+/// Where a node is dialled, when that is not the host of its name: a host, and the node's port when it is known.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DialAddress {
+    /// A name or an address, without brackets.
+    pub host: String,
+    /// The port of the node itself; without it epmd is asked at that host.
+    pub port: Option<u16>,
+}
+
+impl DialAddress {
+    /// Takes `HOST`, `HOST:PORT`, `::1` or `[::1]:PORT` apart; `None` when it is none of these.
+    pub fn parse(text: &str) -> Option<Self> {
+        let port = |text: &str| text.parse().ok().filter(|port| *port > 0);
+        let (host, port) = match text.strip_prefix('[') {
+            Some(rest) => {
+                let (host, behind) = rest.split_once(']')?;
+                host.parse::<Ipv6Addr>().ok()?;
+                match behind {
+                    "" => (host, None),
+                    _ => (host, Some(port(behind.strip_prefix(':')?)?)),
+                }
+            }
+            None if text.parse::<Ipv6Addr>().is_ok() => (text, None),
+            None => match text.split_once(':') {
+                Some((host, behind)) => (host, Some(port(behind)?)),
+                None => (text, None),
+            },
+        };
+        let bad = |c: char| c.is_whitespace() || c.is_control() || "@/[]".contains(c);
+        let fits = !host.is_empty() && host.len() <= MAX_NAME && !host.contains(bad);
+        fits.then(|| Self {
+            host: host.to_owned(),
+            port,
+        })
+    }
+}
+
+impl fmt::Display for DialAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.port, self.host.contains(':')) {
+            (None, _) => f.write_str(&self.host),
+            (Some(port), false) => write!(f, "{}:{port}", self.host),
+            (Some(port), true) => write!(f, "[{}]:{port}", self.host),
+        }
     }
 }
 
@@ -147,6 +205,52 @@ mod tests {
             let error = parse(text).expect_err(text);
             assert_eq!(error.code, Code::E501, "{text:?}");
             assert!(!error.title.contains('\n'));
+        }
+    }
+
+    #[test]
+    fn addresses_to_dial() {
+        for (text, host, port) in [
+            ("127.0.0.1:9100", "127.0.0.1", Some(9100)),
+            ("web1", "web1", None),
+            ("web1.example.com:9100", "web1.example.com", Some(9100)),
+            ("::1", "::1", None),
+            ("[fdaa::3]:9100", "fdaa::3", Some(9100)),
+            ("[::1]", "::1", None),
+        ] {
+            let read = DialAddress::parse(text).expect(text);
+            assert_eq!((read.host.as_str(), read.port), (host, port), "{text}");
+            let shown = DialAddress::parse(&read.to_string());
+            assert_eq!(shown, Some(read), "{text}");
+        }
+        for text in [
+            "",
+            ":1",
+            "a:0",
+            "a:65536",
+            "a:",
+            "a:b",
+            "[::1",
+            "[x]:1",
+            "a b",
+            "shop@web1",
+            "a:1:2",
+            "[::1]x",
+        ] {
+            assert_eq!(DialAddress::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn names_that_nodes_are_given() {
+        for (name, given) in [
+            ("2G2YLP0JLOYP2@h", true),
+            ("3KKYBF9KDPRT@h", true),
+            ("shop@h", false),
+            ("SHOP@h", false),
+            ("SHOPFRONTDESK@h", false),
+        ] {
+            assert_eq!(parse(name).expect(name).is_dynamic(), given, "{name}");
         }
     }
 

@@ -4,11 +4,6 @@
 //! before the timeout is over. Two threads serve it: the reader and the keeper. When the last clone
 //! (and the last mailbox and pending call) is gone, the socket is closed and both have ended.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "hosts are looked up, and ERL_EPMD_PORT is what every other Erlang program obeys"
-)]
-
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -19,14 +14,15 @@ use std::time::Duration;
 
 use super::control;
 use super::cookie::{Cookie, plain};
-use super::epmd;
+use super::dial::Dial;
+use super::forward::Via;
 use super::handshake::{Framing, Handshake, Local, Peer, shake};
 use super::ids::Ids;
 use super::mailbox::Mailbox;
-use super::name::{Address, default_local};
+use super::name::{Address, DialAddress, default_local};
 use super::rpc::{self, CallError, Pending};
 use super::state::{Shared, lock};
-use super::stream::{Deadline, Stream, Tcp, resolve};
+use super::stream::{Deadline, Stream};
 use super::tls::{Tls, TlsStream};
 use super::{heartbeat, reader, trace};
 use crate::diag::{Code, Diagnostic, Result};
@@ -45,10 +41,14 @@ pub struct Connect {
     pub cookie: Cookie,
     /// Our own name; `updo-<pid>-<random>@host` if there is none. Without a host, one is added.
     pub local_name: Option<String>,
-    /// epmd's port; by the environment if there is none ([`epmd::port_from_env`]).
+    /// epmd's port; by the environment if there is none ([`super::epmd::port_from_env`]).
     pub epmd_port: Option<u16>,
     /// The port that the node listens on, if that is known: then epmd is not asked.
     pub port: Option<u16>,
+    /// Where the node is found, in place of the host of its name: behind a forwarded port, or NAT.
+    pub address: Option<DialAddress>,
+    /// The machine that connects for us.
+    pub via: Option<Via>,
     /// TLS, for a node that was started with `-proto_dist inet_tls`.
     pub tls: Option<Tls>,
     /// For all of it: finding the node, connecting, the handshake.
@@ -65,8 +65,20 @@ impl Connect {
             local_name: None,
             epmd_port: None,
             port: None,
+            address: None,
+            via: None,
             tls: None,
             timeout,
+        }
+    }
+
+    fn dial(&self, node: &Address) -> Dial {
+        Dial {
+            node: node.clone(),
+            address: self.address.clone(),
+            port: self.port,
+            epmd_port: self.epmd_port,
+            via: self.via.clone(),
         }
     }
 }
@@ -137,15 +149,15 @@ impl Session {
     /// One try; `Ok(Err(…))` when another one may get through.
     fn once(what: &Connect, deadline: Deadline) -> Result<Result<Session>> {
         let target = Address::parse(&what.node)?;
-        let tcp = open(&target, what, deadline)?;
+        let link = what.dial(&target).open(deadline)?;
         let random = Random::new()?;
-        let local = local_name(&target, what, &tcp, &random)?;
+        let local = local_name(&target, what, &link, &random)?;
         let mut terms = None;
         let (mut stream, framing): (Box<dyn Stream>, _) = match &what.tls {
-            None => (Box::new(tcp), Framing::Two),
+            None => (Box::new(link), Framing::Two),
             Some(tls) => {
                 let secured =
-                    TlsStream::connect(tcp, tls, &target, deadline).inspect_err(|diagnostic| {
+                    TlsStream::connect(link, tls, &target, deadline).inspect_err(|diagnostic| {
                         trace::tell(|| format!("tls     {target}: {}", diagnostic.code))
                     })?;
                 trace::tell(|| format!("tls     {target}: {}", secured.terms()));
@@ -393,59 +405,4 @@ fn local_name(
         _ => given.clone(),
     };
     Address::parse(&NodeName::new(&whole)).map(|address| address.to_string())
-}
-
-fn open(target: &Address, what: &Connect, deadline: Deadline) -> Result<Tcp> {
-    let addresses = match what.port {
-        Some(port) => {
-            let found = resolve(target.host(), deadline).map_err(|error| {
-                Box::new(Diagnostic::new(
-                    Code::E501,
-                    format!(
-                        "the host `{}` cannot be found: {}",
-                        target.host(),
-                        plain(&error)
-                    ),
-                ))
-            })?;
-            found.into_iter().map(|ip| (ip, port).into()).collect()
-        }
-        None => {
-            let epmd_port = match what.epmd_port {
-                Some(port) => port,
-                None => epmd::port_from_env(&|name| std::env::var(name).ok())?,
-            };
-            let found = epmd::lookup(target, epmd_port, deadline).inspect_err(|diagnostic| {
-                trace::tell(|| format!("epmd    {target}: {}", diagnostic.code))
-            })?;
-            trace::tell(|| format!("epmd    {target} at {:?}", found.addresses));
-            if found.highest < 6 {
-                return Err(Box::new(
-                    Diagnostic::new(Code::E506, format!("{target} is older than OTP 23"))
-                        .help("updo needs OTP 23 or newer on the node"),
-                ));
-            }
-            found.addresses
-        }
-    };
-    let mut last = None;
-    for (at, address) in addresses.iter().enumerate() {
-        let rest = u32::try_from(addresses.len() - at).unwrap_or(u32::MAX);
-        let share = deadline.left().map(|left| Deadline::after(left / rest));
-        match share.and_then(|share| Tcp::connect(*address, share)) {
-            Ok(stream) => return Ok(stream),
-            // The first address is where epmd answered: its error says most.
-            Err(error) => last = last.or(Some((*address, error))),
-        }
-    }
-    let (address, error) = last.unwrap_or_else(|| {
-        (
-            ([0, 0, 0, 0], 0).into(),
-            std::io::ErrorKind::AddrNotAvailable.into(),
-        )
-    });
-    Err(Box::new(
-        Diagnostic::new(Code::E506, format!("{target} cannot be reached at {address}: {}", plain(&error)))
-            .help("epmd knows the node, but its own port does not answer: look for a firewall, or for `inet_dist_use_interface` on the node"),
-    ))
 }

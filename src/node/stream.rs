@@ -1,8 +1,8 @@
 //! The byte stream under a connection, and the deadline over its making.
 //!
 //! Takes addresses, gives a [`Stream`]: read and written under a [`Deadline`] while the handshake
-//! lasts, then split into a reading and a writing half. TCP is here, TLS over it in `tls`; everything above
-//! sees the trait. No operation here may outlive its deadline.
+//! lasts, then split into a reading and a writing half. TCP is here, and the way through a program ([`Forward`]); TLS
+//! over both in `tls`; everything above sees the trait. No operation here may outlive its deadline.
 
 #![expect(
     clippy::disallowed_methods,
@@ -11,8 +11,11 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
-use std::sync::mpsc;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
+
+use super::forward::{Forward, Via};
 
 /// How long a write may wait in the kernel before its loop looks whether the session still lives.
 const WRITE_SLICE: Duration = Duration::from_secs(1);
@@ -72,65 +75,214 @@ pub(crate) trait Stream: Send {
     fn split(self: Box<Self>) -> io::Result<SplitStream>;
 }
 
-/// A TCP connection. Small messages leave at once (`TCP_NODELAY`): a call waits 44 ms otherwise.
-pub(crate) struct Tcp(TcpStream);
+/// The socket under a connection.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    /// To the node, or to its epmd.
+    Tcp(TcpStream),
+    /// To a program that passes everything on.
+    Program(UnixStream),
+}
 
-impl Tcp {
+impl Socket {
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => socket.set_read_timeout(timeout),
+            Self::Program(socket) => socket.set_read_timeout(timeout),
+        }
+    }
+
+    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => socket.set_write_timeout(timeout),
+            Self::Program(socket) => socket.set_write_timeout(timeout),
+        }
+    }
+
+    pub(super) fn try_clone(&self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Tcp(socket) => Self::Tcp(socket.try_clone()?),
+            Self::Program(socket) => Self::Program(socket.try_clone()?),
+        })
+    }
+
+    /// Closes it for both directions; an error means that the other side was faster: closed is closed.
+    pub(super) fn close(&self) {
+        let _ = match self {
+            Self::Tcp(socket) => socket.shutdown(Shutdown::Both),
+            Self::Program(socket) => socket.shutdown(Shutdown::Both),
+        };
+    }
+}
+
+impl Read for Socket {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => socket.read(bytes),
+            Self::Program(socket) => socket.read(bytes),
+        }
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (&*self).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Write for &Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Socket::Tcp(socket) => (&*socket).write(bytes),
+            Socket::Program(socket) => (&*socket).write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A connection without TLS. Small messages leave at once (`TCP_NODELAY`): a call waits 44 ms otherwise.
+pub(crate) struct Link {
+    socket: Socket,
+    /// The program that it goes through.
+    forward: Option<Arc<Forward>>,
+    /// Whether the other end has sent anything: then the program has reached it.
+    heard: bool,
+}
+
+impl Link {
     /// Connects to one address.
     pub(crate) fn connect(address: SocketAddr, deadline: Deadline) -> io::Result<Self> {
         let stream = TcpStream::connect_timeout(&address, deadline.left()?)?;
         stream.set_nodelay(true)?;
-        Ok(Self(stream))
+        Ok(Self {
+            socket: Socket::Tcp(stream),
+            forward: None,
+            heard: false,
+        })
     }
 
-    /// The socket for two threads: reading waits for ever, writing for a moment.
-    pub(super) fn for_threads(self) -> io::Result<TcpStream> {
-        self.0.set_read_timeout(None)?;
-        self.0.set_write_timeout(Some(WRITE_SLICE))?;
-        Ok(self.0)
+    /// Starts a program that connects. Whether it does is known when something comes, or nothing.
+    pub(crate) fn through(
+        via: &Via,
+        (host, port): (&str, u16),
+        deadline: Deadline,
+    ) -> io::Result<Self> {
+        let (socket, forward) = Forward::start(via, host, port, deadline.left()?)?;
+        Ok(Self {
+            socket: Socket::Program(socket),
+            forward: Some(Arc::new(forward)),
+            heard: false,
+        })
+    }
+
+    /// The socket for two threads: reading waits for ever, writing for a moment. What it goes through ends with the
+    /// second.
+    pub(super) fn for_threads(self) -> io::Result<(Socket, Option<Arc<Forward>>)> {
+        self.socket.set_read_timeout(None)?;
+        self.socket.set_write_timeout(Some(WRITE_SLICE))?;
+        Ok((self.socket, self.forward))
+    }
+
+    /// What a program on the way has to say of an end that came before anything else.
+    fn explained(&self, error: io::Error) -> io::Error {
+        match &self.forward {
+            Some(forward) if !self.heard => forward.failure(&error).unwrap_or(error),
+            _ => error,
+        }
     }
 }
 
-impl Stream for Tcp {
+impl Stream for Link {
     fn read_some(&mut self, bytes: &mut [u8], deadline: Deadline) -> io::Result<usize> {
-        loop {
-            self.0.set_read_timeout(Some(deadline.left()?))?;
-            match self.0.read(bytes) {
+        let read = loop {
+            let left = match deadline.left() {
+                Ok(left) => left,
+                Err(late) => return Err(self.explained(late)),
+            };
+            self.socket.set_read_timeout(Some(left))?;
+            match self.socket.read(bytes) {
                 Err(e) if is_pause(&e) => {}
-                other => return other,
+                other => break other,
             }
+        };
+        match read {
+            Ok(0) if self.forward.is_some() => {
+                match self.explained(ErrorKind::UnexpectedEof.into()) {
+                    end if end.kind() == ErrorKind::UnexpectedEof => Ok(0),
+                    why => Err(why),
+                }
+            }
+            Ok(n) => {
+                self.heard = true;
+                Ok(n)
+            }
+            Err(error) => Err(self.explained(error)),
         }
     }
 
     fn write_all(&mut self, mut bytes: &[u8], deadline: Deadline) -> io::Result<()> {
         while !bytes.is_empty() {
-            self.0.set_write_timeout(Some(deadline.left()?))?;
-            match self.0.write(bytes) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            self.socket.set_write_timeout(Some(deadline.left()?))?;
+            match self.socket.write(bytes) {
+                Ok(0) => return Err(self.explained(ErrorKind::WriteZero.into())),
                 Ok(n) => bytes = &bytes[n..],
                 Err(e) if is_pause(&e) => {}
-                Err(e) => return Err(e),
+                Err(e) => return Err(self.explained(e)),
             }
         }
         Ok(())
     }
 
     fn local_ip(&self) -> IpAddr {
-        self.0
-            .local_addr()
-            .map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.ip())
+        let local = match &self.socket {
+            Socket::Tcp(socket) => socket.local_addr().ok(),
+            Socket::Program(_) => None,
+        };
+        local.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.ip())
     }
 
     fn split(self: Box<Self>) -> io::Result<SplitStream> {
-        let stream = self.for_threads()?;
-        let writer = stream.try_clone()?;
-        let closing = stream.try_clone()?;
+        let (socket, forward) = self.for_threads()?;
+        let writer = socket.try_clone()?;
+        let closing = socket.try_clone()?;
+        let reader: Box<dyn Read + Send> = match &forward {
+            None => Box::new(socket),
+            Some(forward) => Box::new(Explaining(socket, Arc::clone(forward))),
+        };
         Ok(SplitStream {
-            reader: Box::new(stream),
+            reader,
             writer: Box::new(writer),
-            // An error means that the other side was faster: closed is closed.
-            closer: Box::new(move || drop(closing.shutdown(Shutdown::Both))),
+            closer: Box::new(move || {
+                closing.close();
+                if let Some(forward) = &forward {
+                    forward.end();
+                }
+            }),
         })
+    }
+}
+
+/// A reading half that says why a program on the way has ended.
+pub(super) struct Explaining(pub(super) Socket, pub(super) Arc<Forward>);
+
+impl Read for Explaining {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let read = self.0.read(bytes);
+        let ended = match &read {
+            Ok(n) => *n == 0 && !bytes.is_empty(),
+            Err(error) => !is_pause(error),
+        };
+        match ended.then(|| self.1.lost()).flatten() {
+            Some(why) => Err(io::Error::other(why)),
+            None => read,
+        }
     }
 }
 

@@ -20,6 +20,7 @@ pub mod state_check;
 mod target;
 mod tls;
 pub mod vocabulary;
+mod way;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -39,6 +40,7 @@ pub use options::{attribute, duration, term_duration, wrong_value};
 pub use rehearse::Rehearse;
 pub use rollout::Rollout;
 pub use state_check::{AppliedCheck, StateCheck};
+pub use way::Addresses;
 
 /// Where a cookie comes from, as the plan says it. The cookie itself never is in a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +70,12 @@ pub struct Target {
     pub local_name: Option<String>,
     /// `epmd_port`.
     pub epmd_port: Option<u16>,
+    /// `port`: where its nodes listen, when epmd is not to be asked.
+    pub port: Option<u16>,
+    /// `address`.
+    pub addresses: Addresses,
+    /// `via`: the machine that connects for us.
+    pub via: Option<crate::node::Via>,
     /// The statement.
     pub span: Span,
 }

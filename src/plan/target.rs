@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::options::{constant, known, value, wrong};
 use super::resolve::Resolver;
+use super::way::Addresses;
 use super::{CookieFrom, Seed, Target, vocabulary};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::name::NodeName;
@@ -34,6 +35,9 @@ impl Resolver<'_> {
             tls: None,
             local_name: None,
             epmd_port: None,
+            port: None,
+            addresses: Addresses::default(),
+            via: None,
             span,
         };
         if let Some(expr) = value(options, "nodes") {
@@ -50,14 +54,11 @@ impl Resolver<'_> {
         {
             target.local_name = term.to_text();
         }
-        if let Some(expr) = value(options, "epmd_port")
-            && let Some(term) = constant(expr, &self.plan.constants, &mut self.diagnostics)
-        {
-            target.epmd_port = term.as_i64().and_then(|port| u16::try_from(port).ok());
-            if target.epmd_port.is_none() {
-                self.diagnostics
-                    .push(wrong("epmd_port", "a port number", expr, &term));
-            }
+        target.epmd_port = self.port("epmd_port", options);
+        target.port = self.port("port", options);
+        target.addresses = self.address(options, &target.nodes);
+        if let Some(expr) = value(options, "via") {
+            target.via = self.via(expr);
         }
         self.plan.targets.push(target);
     }

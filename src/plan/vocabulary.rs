@@ -105,6 +105,9 @@ pub const TARGET: &[OptionSpec] = &[
     opt("tls", "for nodes that speak TLS: `#{ca => \"PATH\", …}`", &[]),
     opt("name", "our own node name", &[]),
     opt("epmd_port", "the port of epmd", &[]),
+    opt("port", "the port that the nodes listen on; epmd is not asked", &[]),
+    opt("address", "where a node is found when that is not the host of its name: `\"127.0.0.1:9100\"`, or a map from nodes to addresses", &[]),
+    opt("via", "the machine that connects for us: `ssh(\"deploy@bastion\")`", &[]),
     opt("hidden", "always `true`: updo inspects a cluster and is no member of it", &["true"]),
 ];
 
@@ -248,6 +251,7 @@ pub const FUNCTIONS: &[(&str, &str, &str)] = &[
     ("node", "node()", "the node under upgrade"),
     ("otp", "otp()", "its OTP release: a number"),
     ("sleep", "sleep(Duration)", "waits"),
+    ("ssh", "ssh(\"USER@HOST\")", "the machine that nodes are reached through, for `via` only"),
     ("target", "target()", "the name of the target"),
     ("vsn", "vsn(App)", "the version of a running application"),
     ("warn", "warn(Format, Args)", "prints a line under the running step, as a warning"),

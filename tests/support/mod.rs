@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use updo::name::NodeName;
 use updo::node::cookie::CookieSource;
-use updo::node::{Connect, Cookie, Session, Tls};
+use updo::node::{Connect, Cookie, DialAddress, Session, Tls};
 use updo::term::Term;
 
 /// The cookie of all test nodes.
@@ -44,7 +44,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 const WATCHDOG: &str = r#"exec 3<&0; "$@" </dev/null >"$LOG" 2>&1 & p=$!; echo $p; cat <&3 >/dev/null; kill -9 $p 2>/dev/null; wait $p 2>/dev/null"#;
 
 /// A process that does not outlive us.
-struct Guarded {
+pub struct Guarded {
     shell: Child,
     /// Closed to have it killed.
     stdin: Option<ChildStdin>,
@@ -52,7 +52,8 @@ struct Guarded {
 }
 
 impl Guarded {
-    fn start(command: &[&str], log: &Path, env: &[(&str, &str)]) -> Self {
+    /// Starts it; what it says goes to the log.
+    pub fn start(command: &[&str], log: &Path, env: &[(&str, &str)]) -> Self {
         let mut shell = Command::new("sh")
             .args(["-c", WATCHDOG, "sh"])
             .args(command)
@@ -104,7 +105,13 @@ impl Guarded {
         })
     }
 
-    fn end(&mut self) {
+    /// Its number.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Kills it.
+    pub fn end(&mut self) {
         if self.stdin.take().is_some() {
             self.signal("-9");
             self.shell.wait().expect("the shell ends");
@@ -210,6 +217,10 @@ pub struct Options {
     pub release: Option<PathBuf>,
     /// What starts the command, in front of it.
     pub wrapper: Vec<String>,
+    /// The port that the node listens on; then it has no epmd (`-start_epmd false -erl_epmd_port PORT`).
+    pub port: Option<u16>,
+    /// Where it is dialled, when that is not the host of its name.
+    pub address: Option<DialAddress>,
 }
 
 impl Options {
@@ -241,6 +252,8 @@ pub struct TestNode {
     session: OnceLock<Session>,
     epmd: Arc<Epmd>,
     tls: Option<Tls>,
+    port: Option<u16>,
+    address: Option<DialAddress>,
 }
 
 impl TestNode {
@@ -267,7 +280,9 @@ impl TestNode {
         let mut command = options.wrapper.clone();
         command.extend(command_line(options, &name));
         let command: Vec<&str> = command.iter().map(String::as_str).collect();
-        let port = epmd.port.to_string();
+        // Of a node without epmd: nothing listens there.
+        let epmd_port = options.port.map_or(epmd.port, |_| free_port());
+        let port = epmd_port.to_string();
         let mut env = vec![
             ("HOME", home.path().to_str().expect("UTF-8")),
             ("ERL_EPMD_PORT", &port),
@@ -302,6 +317,8 @@ impl TestNode {
             session: OnceLock::new(),
             epmd,
             tls: options.tls.clone(),
+            port: options.port,
+            address: options.address.clone(),
         };
         node.await_up();
         node
@@ -372,6 +389,8 @@ impl TestNode {
         let mut connect = Connect::new(NodeName::new(&self.name), cookie(COOKIE));
         connect.epmd_port = Some(self.epmd.port);
         connect.tls.clone_from(&self.tls);
+        connect.port = self.port;
+        connect.address.clone_from(&self.address);
         connect
     }
 
@@ -502,6 +521,10 @@ fn command_line(options: &Options, name: &str) -> Vec<String> {
     }
     for path in options.paths.iter().rev() {
         erl.extend(["-pa".to_owned(), path.display().to_string()]);
+    }
+    if let Some(port) = options.port {
+        let port = port.to_string();
+        erl.extend(["-start_epmd", "false", "-erl_epmd_port", &port].map(str::to_owned));
     }
     erl.extend(options.args.iter().cloned());
     if options.elixir {

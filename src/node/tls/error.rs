@@ -12,6 +12,7 @@ use rustls::{AlertDescription, CertificateError, Error};
 use super::{ExpectedName, Tls};
 use crate::diag::{Code, Diagnostic};
 use crate::node::cookie::plain;
+use crate::node::forward;
 use crate::node::name::Address;
 
 /// The first bytes of an alert record in TLS.
@@ -41,6 +42,9 @@ pub(crate) fn speaks_tls(target: &Address) -> Box<Diagnostic> {
 
 /// The connection ended before the handshake did, or nothing came in time.
 pub(super) fn silent(target: &Address, error: &io::Error, heard: bool) -> Box<Diagnostic> {
+    if let Some(why) = forward::cause(error) {
+        return why;
+    }
     let late = matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock);
     let closed = matches!(
         error.kind(),

@@ -6,7 +6,7 @@
 //! ticks).
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, Shutdown, TcpStream};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use super::{ExpectedName, Tls, error};
 use crate::diag::{Diagnostic, Result};
 use crate::node::name::Address;
 use crate::node::state::lock;
-use crate::node::stream::{Deadline, SplitStream, Stream, Tcp};
+use crate::node::stream::{Deadline, Explaining, Link, Socket, SplitStream, Stream};
 
 /// How much is read from the network at once.
 const PIECE: usize = 32 << 10;
@@ -30,7 +30,7 @@ const FAREWELL: Duration = Duration::from_millis(200);
 
 /// TLS over TCP, before it is split.
 pub(crate) struct TlsStream {
-    tcp: Tcp,
+    link: Link,
     connection: ClientConnection,
 }
 
@@ -40,7 +40,7 @@ impl TlsStream {
     /// # Errors
     /// E503 with what is wrong, on which side.
     pub(crate) fn connect(
-        tcp: Tcp,
+        link: Link,
         tls: &Tls,
         target: &Address,
         deadline: Deadline,
@@ -49,7 +49,7 @@ impl TlsStream {
         let config = Arc::clone(&tls.config);
         let connection = ClientConnection::new(config, name)
             .map_err(|error| error::refused(target, tls, &error))?;
-        let mut made = Self { tcp, connection };
+        let mut made = Self { link, connection };
         match made.shake(deadline) {
             Ok(()) => Ok(made),
             Err((error, heard)) => Err(match error::cause(&error) {
@@ -96,7 +96,7 @@ impl TlsStream {
     /// Takes in what comes; how many bytes there were, 0 at the end.
     fn hear(&mut self, deadline: Deadline) -> io::Result<usize> {
         let mut piece = [0; 4096];
-        let n = self.tcp.read_some(&mut piece, deadline)?;
+        let n = self.link.read_some(&mut piece, deadline)?;
         let mut bytes = &piece[..n];
         while !bytes.is_empty() {
             self.connection.read_tls(&mut bytes)?;
@@ -110,7 +110,7 @@ impl TlsStream {
         while self.connection.wants_write() {
             self.connection.write_tls(&mut bytes)?;
         }
-        self.tcp.write_all(&bytes, deadline)
+        self.link.write_all(&bytes, deadline)
     }
 
     /// A write has failed: perhaps the other side has said why.
@@ -176,15 +176,19 @@ impl Stream for TlsStream {
     }
 
     fn local_ip(&self) -> IpAddr {
-        self.tcp.local_ip()
+        self.link.local_ip()
     }
 
     fn split(self: Box<Self>) -> io::Result<SplitStream> {
-        let socket = self.tcp.for_threads()?;
+        let (socket, forward) = self.link.for_threads()?;
         let connection = Arc::new(Mutex::new(self.connection));
         let outgoing = Arc::new(Mutex::new(Outgoing::default()));
+        let from: Box<dyn Read + Send> = match &forward {
+            None => Box::new(socket.try_clone()?),
+            Some(forward) => Box::new(Explaining(socket.try_clone()?, Arc::clone(forward))),
+        };
         let reader = Reading {
-            socket: socket.try_clone()?,
+            socket: from,
             connection: Arc::clone(&connection),
             piece: vec![0; PIECE],
             from: 0,
@@ -198,14 +202,19 @@ impl Stream for TlsStream {
         Ok(SplitStream {
             reader: Box::new(reader),
             writer: Box::new(writer),
-            closer: Box::new(move || close(&socket, &connection, &outgoing)),
+            closer: Box::new(move || {
+                close(&socket, &connection, &outgoing);
+                if let Some(forward) = &forward {
+                    forward.end();
+                }
+            }),
         })
     }
 }
 
 /// The reading half.
 struct Reading {
-    socket: TcpStream,
+    socket: Box<dyn Read + Send>,
     connection: Arc<Mutex<ClientConnection>>,
     /// What has come; from here until there it is not decrypted yet.
     piece: Vec<u8>,
@@ -255,7 +264,7 @@ struct Outgoing {
 
 /// The writing half. Its `write` wants the same bytes again after `WouldBlock`, as they are encrypted already.
 struct Writing {
-    socket: TcpStream,
+    socket: Socket,
     connection: Arc<Mutex<ClientConnection>>,
     outgoing: Arc<Mutex<Outgoing>>,
 }
@@ -288,7 +297,7 @@ impl Write for Writing {
 }
 
 /// Sends the closing alert without waiting for the peer, and closes.
-fn close(socket: &TcpStream, connection: &Mutex<ClientConnection>, outgoing: &Mutex<Outgoing>) {
+fn close(socket: &Socket, connection: &Mutex<ClientConnection>, outgoing: &Mutex<Outgoing>) {
     if let (Ok(outgoing), Ok(mut connection)) = (outgoing.try_lock(), connection.try_lock())
         && outgoing.bytes.is_empty()
     {
@@ -296,6 +305,5 @@ fn close(socket: &TcpStream, connection: &Mutex<ClientConnection>, outgoing: &Mu
         // It is a courtesy.
         let _ = connection.write_tls(&mut &*socket);
     }
-    // An error means that the other side was faster: closed is closed.
-    let _ = socket.shutdown(Shutdown::Both);
+    socket.close();
 }
