@@ -7,6 +7,7 @@ mod between_stages;
 mod command;
 pub mod copies;
 mod discovery;
+mod dist_optfile;
 mod environment;
 mod gate;
 mod hold;
@@ -20,6 +21,7 @@ mod rehearsal_back;
 pub mod rollout;
 mod rollout_back;
 pub mod saved_script;
+mod seeds;
 mod settings;
 mod state_checks;
 mod state_fit;
@@ -31,7 +33,9 @@ pub use discovery::{release_node, tls};
 pub use prepare::{Upgrade, decide};
 pub use settings::Settings;
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use self::environment::{now, owner, variable};
@@ -99,6 +103,8 @@ pub struct Engine {
     #[doc(hidden)]
     pub settings: Settings,
     store: Store,
+    /// Where nodes were found that a seed has named.
+    located: Mutex<BTreeMap<NodeName, seeds::Place>>,
 }
 
 impl Engine {
@@ -159,6 +165,7 @@ impl Engine {
                 plan,
                 settings,
                 store,
+                located: Mutex::default(),
             }
         });
         OpenedPlan {
@@ -180,10 +187,10 @@ impl Engine {
 
     /// The nodes of a target: by its name, as node names joined by commas, or the plan's only target; where the plan has
     /// none, the node of `RELEASE_NODE`. A target with
-    /// a seed is asked for them: this connects to the seed.
+    /// a seed is asked for them: this connects to the seed, or to the hosts behind it.
     ///
     /// # Errors
-    /// E211 when there is no such target, several and none is named, or one without nodes; E217 when a seed knows none;
+    /// E211 when there is no such target, several and none is named, or one without nodes; E217 and E512 when a seed knows none;
     /// E501 to E509 when it cannot be asked.
     pub fn nodes(&self, target: Option<&str>) -> Result<Vec<NodeName>> {
         if let (Some(wanted), Some(named)) = (target, self.plan.path.to_str())

@@ -54,7 +54,8 @@ impl Exit {
             | Code::E508
             | Code::E509
             | Code::E510
-            | Code::E511 => Self::Connect,
+            | Code::E511
+            | Code::E512 => Self::Connect,
             Code::E505 => Self::Locked,
             Code::E602 => Self::Changed,
             Code::E601 | Code::E317 | Code::E627 | Code::E640 => Self::Precondition,

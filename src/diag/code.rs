@@ -287,6 +287,8 @@ codes! {
     E510,
     /// The machine through which a node is to be reached cannot be reached itself, or does not forward.
     E511,
+    /// The seed of a target, a name of the DNS or a file, gives no nodes.
+    E512,
     /// A precondition (`require`) does not hold. Nothing was changed.
     E601,
     /// The node has changed since the preview.

@@ -1,18 +1,19 @@
 //! The way to the nodes: over TLS or not, and which they are when a seed knows them.
 //!
-//! Takes settings and a target, gives what [`Engine::connect`] needs; asks a seed for its cluster. Asking is one call
-//! of `erlang:nodes/0`: hidden nodes (consoles, other runs) are never among them. Nothing is kept between two questions:
-//! a node that was there a minute ago may have gone.
+//! Takes settings and a target, gives what [`Engine::connect`] needs; asks a seed for its cluster. A node is asked with one
+//! call of `erlang:nodes/0`: hidden nodes (consoles, other runs) are never among them. For names of the DNS and files:
+//! [`seeds`](super::seeds). Of a node that is found only its address is kept between two questions: one that was there a
+//! minute ago may have gone.
 
 use std::time::Duration;
 
 use super::environment::{hostname, variable};
-use super::{Engine, Settings};
+use super::{Engine, Settings, dist_optfile};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::name::NodeName;
 use crate::node::Tls;
 use crate::node::tls::{ExpectedName, TlsOptions};
-use crate::plan::{Seed, Target};
+use crate::plan::{Seed, SeedFrom, Target};
 use crate::term::Term;
 
 /// How long a seed may take for its answer.
@@ -30,7 +31,7 @@ pub fn tls(settings: &Settings, plan: Option<&TlsOptions>) -> Result<Option<Tls>
     let given = &settings.tls;
     let both = match plan {
         None if *given == TlsOptions::default() => return Ok(None),
-        None if given.ca.is_none() => {
+        None if given.ca.is_none() && given.optfile.is_none() => {
             return Err(Box::new(
                 Diagnostic::new(
                     Code::E509,
@@ -41,6 +42,10 @@ pub fn tls(settings: &Settings, plan: Option<&TlsOptions>) -> Result<Option<Tls>
         }
         None => given.clone(),
         Some(plan) => merged(given, plan),
+    };
+    let both = match &both.optfile {
+        Some(file) => dist_optfile::completed(&both, file)?,
+        None => both,
     };
     Tls::load(&both, &variable).map(Some)
 }
@@ -76,6 +81,7 @@ fn merged(given: &TlsOptions, plan: &TlsOptions) -> TlsOptions {
             ExpectedName::Host => plan.name.clone(),
             _ => given.name.clone(),
         },
+        optfile: given.optfile.clone().or_else(|| plan.optfile.clone()),
     }
 }
 
@@ -83,7 +89,7 @@ impl Engine {
     /// The nodes of a target, asked from its seed if it has one.
     pub(super) fn nodes_of(&self, target: &Target) -> Result<Vec<NodeName>> {
         let nodes = match &target.seed {
-            Some(seed) => self.found(seed)?,
+            Some(seed) => self.found(target, seed)?,
             None => super::each_once(target.nodes.iter().cloned()),
         };
         if nodes.is_empty() {
@@ -97,17 +103,12 @@ impl Engine {
         Ok(nodes)
     }
 
-    /// Those that match, of the seed and the nodes it is connected with; in the order of their names.
-    fn found(&self, seed: &Seed) -> Result<Vec<NodeName>> {
-        let connection = self.connect(&seed.node)?;
-        let answer = connection.session.call("erlang", "nodes", vec![], TIMEOUT);
-        let answer = answer.map_err(|error| error.diagnostic("erlang:nodes/0"))?;
-        let others = answer.as_list().unwrap_or_default().iter();
-        let mut known: Vec<NodeName> = others
-            .filter_map(Term::as_atom)
-            .map(|name| NodeName::new(name.as_str()))
-            .chain([seed.node.clone()])
-            .collect();
+    /// Those that match, of the nodes that a seed knows; in the order of their names.
+    fn found(&self, target: &Target, seed: &Seed) -> Result<Vec<NodeName>> {
+        let mut known = match &seed.from {
+            SeedFrom::Node(node) => self.connected_to(node)?,
+            SeedFrom::Dns(_) | SeedFrom::File(_) => self.located(target, seed)?,
+        };
         known.sort_by(|a, b| a.as_str().cmp(b.as_str()));
         known.dedup();
         let matching = |node: &&NodeName| seed.pattern.matches(node.as_str());
@@ -119,17 +120,44 @@ impl Engine {
             if more > 0 {
                 list.push_str(&format!(" and {more} more"));
             }
-            let title = format!(
-                "neither {} nor a node connected to it matches {}",
-                seed.node, seed.pattern
-            );
+            let pattern = &seed.pattern;
+            if list.is_empty() {
+                list = format!("none of a name like {pattern}");
+            }
+            let (title, what) = match &seed.from {
+                SeedFrom::Node(node) => (
+                    format!("neither {node} nor a node connected to it matches {pattern}"),
+                    "connected to it",
+                ),
+                SeedFrom::Dns(name) => (
+                    format!("no node on the hosts of {name} matches {pattern}"),
+                    "nodes there",
+                ),
+                SeedFrom::File(path) => (
+                    format!("no node in {} matches {pattern}", path.display()),
+                    "nodes in it",
+                ),
+            };
             return Err(Box::new(
                 Diagnostic::new(Code::E217, title)
-                    .note(format!("connected to it: {list}"))
+                    .note(format!("{what}: {list}"))
                     .help("correct `match`: a pattern of whole node names, `\"shop*@*\"`"),
             ));
         }
         Ok(found)
+    }
+
+    /// A node and those that it is connected with.
+    fn connected_to(&self, node: &NodeName) -> Result<Vec<NodeName>> {
+        let connection = self.connect(node)?;
+        let answer = connection.session.call("erlang", "nodes", vec![], TIMEOUT);
+        let answer = answer.map_err(|error| error.diagnostic("erlang:nodes/0"))?;
+        let others = answer.as_list().unwrap_or_default().iter();
+        Ok(others
+            .filter_map(Term::as_atom)
+            .map(|name| NodeName::new(name.as_str()))
+            .chain([node.clone()])
+            .collect())
     }
 }
 
@@ -149,6 +177,7 @@ mod tests {
             cert: file("cert"),
             key: file("key"),
             name: ExpectedName::Other("shop".to_owned()),
+            optfile: None,
         };
         assert_eq!(merged(&TlsOptions::default(), &plan), plan);
         let cert = TlsOptions {

@@ -5,6 +5,7 @@
     reason = "the engine asks its environment here and nowhere else"
 )]
 
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A variable of the environment; `None` when it is not set, or not UTF-8.
@@ -21,6 +22,12 @@ pub(super) fn variables() -> impl Iterator<Item = (String, String)> {
 pub(super) fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs())
+}
+
+/// The state folder of a process without a home, as those of containers often are: one of this user's.
+pub(super) fn temporary_state() -> PathBuf {
+    let user = rustix::process::geteuid().as_raw();
+    std::env::temp_dir().join(format!("updo-{user}"))
 }
 
 /// The machine's name, as its kernel has it.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::environment::{variable, variables};
+use super::environment::{temporary_state, variable, variables};
 use crate::exec::Interrupt;
 use crate::node::tls::{self, ExpectedName, Pem};
 use crate::plan::{ENVIRONMENT, Plan};
@@ -101,9 +101,9 @@ impl Settings {
         sets
     }
 
-    /// The environment's settings: `UPDO_STATE_DIR` (else `XDG_STATE_HOME/updo`, `~/.local/state/updo`), `UPDO_EPMD_PORT`,
+    /// The environment's settings: `UPDO_STATE_DIR` (else `XDG_STATE_HOME/updo`, `~/.local/state/updo`, without a home `updo-UID` in the temporary folder), `UPDO_EPMD_PORT`,
     /// `UPDO_PORT`, `UPDO_ADDRESS`, `UPDO_VIA`, `UPDO_SSH`, `UPDO_NAME`, `UPDO_CONVERT_AFTER_SWITCH`, `UPDO_TLS_CA`, `UPDO_TLS_CERT`, `UPDO_TLS_KEY`, `UPDO_TLS_SERVER_NAME`,
-    /// `UPDO_SET_…`. Connecting may take ten seconds. A variable that is not UTF-8, or no port, counts as not set.
+    /// `UPDO_TLS_OPTFILE`, `UPDO_SET_…`. Connecting may take ten seconds. A variable that is not UTF-8, or no port, counts as not set.
     pub fn from_env() -> Self {
         let text = |name: &str| variable(name).filter(|value| !value.is_empty());
         let sets = variables()
@@ -111,13 +111,12 @@ impl Settings {
             .collect();
         let pem = |name: &str| text(name).map(|_| Pem::Env(name.to_owned()));
         let server_name = text("UPDO_TLS_SERVER_NAME");
-        let home = text("HOME").map(PathBuf::from).unwrap_or_default();
         let state = text("UPDO_STATE_DIR")
             .map(PathBuf::from)
             .unwrap_or_else(|| {
                 let base = text("XDG_STATE_HOME").map(PathBuf::from);
-                base.unwrap_or_else(|| home.join(".local/state"))
-                    .join("updo")
+                let base = base.or_else(|| Some(PathBuf::from(text("HOME")?).join(".local/state")));
+                base.map_or_else(temporary_state, |base| base.join("updo"))
             });
         Self {
             sets,
@@ -138,6 +137,10 @@ impl Settings {
                     Some(name) if name == "disable" => ExpectedName::Any,
                     Some(name) => ExpectedName::Other(name),
                 },
+                optfile: text("UPDO_TLS_OPTFILE").map(|path| tls::OptFile {
+                    path: path.into(),
+                    checked: true,
+                }),
             },
             state_dir: state,
             connect_timeout: Duration::from_secs(10),

@@ -55,7 +55,12 @@ impl Way {
 impl Engine {
     /// The way to a node, by the settings and its target.
     pub(crate) fn way(&self, node: &NodeName) -> Result<Way> {
-        way(&self.settings, self.target_of(node), node)
+        let target = self.target_of(node);
+        let mut way = way(&self.settings, target, node)?;
+        if let Some(place) = target.and_then(|target| self.place(target, node)) {
+            place.apply(&mut way);
+        }
+        Ok(way)
     }
 }
 

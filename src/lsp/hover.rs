@@ -133,7 +133,7 @@ fn about_name(here: &Cursor<'_>, name: &Symbol) -> Option<String> {
             Some(match &target.seed {
                 Some(seed) => format!(
                     "target: the nodes `{}` that `{}` knows",
-                    seed.pattern, seed.node
+                    seed.pattern, seed.from
                 ),
                 None => format!("target: {}", nodes.join(", ")),
             })

@@ -4,6 +4,8 @@
 //! `dist.hrl`. Never offered: `PUBLISHED` (we are hidden), `FRAGMENTS` and `DIST_HDR_ATOM_CACHE` (every
 //! frame is then one whole pass-through message), `NAME_ME`.
 
+/// The node is visible: a hidden one does not set it.
+pub(crate) const PUBLISHED: u64 = 0x1;
 const EXTENDED_REFERENCES: u64 = 0x4;
 const DIST_MONITOR: u64 = 0x8;
 const FUN_TAGS: u64 = 0x10;

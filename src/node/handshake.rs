@@ -87,6 +87,32 @@ pub(crate) fn shake(
     Ok(Handshake::Peer(peer))
 }
 
+/// The first half of a handshake: which name the node gives itself, and whether it is a hidden one. It knows nothing of a cookie, and the node takes the
+/// end of the connection for one that did not come about.
+pub(crate) fn name_of(
+    stream: &mut dyn Stream,
+    framing: Framing<'_>,
+    (target, local): (&Address, &Local),
+    deadline: Deadline,
+) -> Result<(Address, bool)> {
+    let mut talk = Talk {
+        stream,
+        framing,
+        target,
+        deadline,
+    };
+    talk.send_name(local)?;
+    if let Some(busy) = talk.receive_status(local)? {
+        return Err(busy);
+    }
+    let (flags, .., name) = talk.receive_name()?;
+    let latin1 = || name.iter().map(|byte| char::from(*byte)).collect();
+    let name = std::str::from_utf8(&name).map_or_else(|_| latin1(), str::to_owned);
+    Address::parse(&crate::name::NodeName::new(&name))
+        .map(|name| (name, flags & flags::PUBLISHED == 0))
+        .map_err(|_| talk.strange(&format!("it calls itself `{}`", show(name.as_bytes()))))
+}
+
 struct Talk<'a> {
     stream: &'a mut dyn Stream,
     framing: Framing<'a>,
@@ -145,6 +171,16 @@ impl Talk<'_> {
     }
 
     fn receive_challenge(&mut self) -> Result<(Peer, u32)> {
+        let (flags, challenge, creation, name) = self.receive_name()?;
+        self.check_name(&name)?;
+        match flags::missing(flags) {
+            missing if missing.is_empty() => Ok((Peer { creation, flags }, challenge)),
+            missing => Err(self.too_old(&missing)),
+        }
+    }
+
+    /// Flags, challenge, creation and name.
+    fn receive_name(&mut self) -> Result<(u64, u32, u32, Vec<u8>)> {
         let message = self.receive("its challenge")?;
         if message.first() == Some(&b'n') {
             return Err(self.too_old(&[]));
@@ -155,16 +191,10 @@ impl Talk<'_> {
             let flags = u64::from(rest.u32()?) << 32 | u64::from(rest.u32()?);
             let (challenge, creation, length) = (rest.u32()?, rest.u32()?, rest.u16()?);
             (tag == b'N').then_some(())?;
-            Some((flags, challenge, creation, rest.bytes(usize::from(length))?))
+            let name = rest.bytes(usize::from(length))?.to_vec();
+            Some((flags, challenge, creation, name))
         })();
-        let Some((flags, challenge, creation, name)) = parsed else {
-            return Err(self.strange("its challenge is malformed"));
-        };
-        self.check_name(name)?;
-        match flags::missing(flags) {
-            missing if missing.is_empty() => Ok((Peer { creation, flags }, challenge)),
-            missing => Err(self.too_old(&missing)),
-        }
+        parsed.ok_or_else(|| self.strange("its challenge is malformed"))
     }
 
     fn send_reply(&mut self, challenge: u32, digest: &[u8; 16]) -> Result<()> {

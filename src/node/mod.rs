@@ -10,6 +10,7 @@ pub mod compiled;
 mod control;
 pub mod cookie;
 pub mod dial;
+pub mod dns;
 pub mod epmd;
 mod evaluate;
 mod flags;

@@ -16,13 +16,13 @@ use super::control;
 use super::cookie::{Cookie, plain};
 use super::dial::Dial;
 use super::forward::Via;
-use super::handshake::{Framing, Handshake, Local, Peer, shake};
+use super::handshake::{Framing, Handshake, Local, Peer, name_of, shake};
 use super::ids::Ids;
 use super::mailbox::Mailbox;
 use super::name::{Address, DialAddress, default_local};
 use super::rpc::{self, CallError, Pending};
 use super::state::{Shared, lock};
-use super::stream::{Deadline, Stream};
+use super::stream::{Deadline, Link, Stream};
 use super::tls::{Tls, TlsStream};
 use super::{heartbeat, reader, trace};
 use crate::diag::{Code, Diagnostic, Result};
@@ -151,20 +151,8 @@ impl Session {
         let target = Address::parse(&what.node)?;
         let link = what.dial(&target).open(deadline)?;
         let random = Random::new()?;
-        let local = local_name(&target, what, &link, &random)?;
-        let mut terms = None;
-        let (mut stream, framing): (Box<dyn Stream>, _) = match &what.tls {
-            None => (Box::new(link), Framing::Two),
-            Some(tls) => {
-                let secured =
-                    TlsStream::connect(link, tls, &target, deadline).inspect_err(|diagnostic| {
-                        trace::tell(|| format!("tls     {target}: {}", diagnostic.code))
-                    })?;
-                trace::tell(|| format!("tls     {target}: {}", secured.terms()));
-                terms = Some(secured.terms());
-                (Box::new(secured), Framing::Four(tls))
-            }
-        };
+        let local = local_name(&target, what.local_name.as_deref(), &link, &random)?;
+        let (mut stream, framing, terms) = secured(link, what.tls.as_ref(), &target, deadline)?;
         let ours = Local {
             name: local.clone(),
             creation: random.creation,
@@ -390,19 +378,55 @@ impl Random {
     }
 }
 
+/// A stream over a connection, and the terms of TLS when it goes over that.
+fn secured<'t>(
+    link: Link,
+    tls: Option<&'t Tls>,
+    target: &Address,
+    deadline: Deadline,
+) -> Result<(Box<dyn Stream>, Framing<'t>, Option<String>)> {
+    let Some(tls) = tls else {
+        return Ok((Box::new(link), Framing::Two, None));
+    };
+    let secured = TlsStream::connect(link, tls, target, deadline).inspect_err(|diagnostic| {
+        trace::tell(|| format!("tls     {target}: {}", diagnostic.code))
+    })?;
+    let terms = secured.terms();
+    trace::tell(|| format!("tls     {target}: {terms}"));
+    Ok((Box::new(secured), Framing::Four(tls), Some(terms)))
+}
+
+/// Which name the node gives itself that is dialled, and whether it is a hidden one: the first half of a handshake,
+/// without a cookie.
+///
+/// # Errors
+/// As for connecting: E501, E503, E506, E508, E511.
+pub fn name_at(dial: &Dial, tls: Option<&Tls>, timeout: Duration) -> Result<(Address, bool)> {
+    let deadline = Deadline::after(timeout);
+    let target = &dial.node;
+    let link = dial.open(deadline)?;
+    let random = Random::new()?;
+    let ours = Local {
+        name: local_name(target, None, &link, &random)?,
+        creation: random.creation,
+    };
+    let (mut stream, framing, _) = secured(link, tls, target, deadline)?;
+    name_of(&mut *stream, framing, (target, &ours), deadline)
+}
+
 fn local_name(
     target: &Address,
-    what: &Connect,
+    given: Option<&str>,
     stream: &dyn Stream,
     random: &Random,
 ) -> Result<String> {
     let default = default_local(target, stream.local_ip(), random.name);
-    let Some(given) = &what.local_name else {
+    let Some(given) = given else {
         return Ok(default);
     };
     let whole = match (given.contains('@'), default.split_once('@')) {
         (false, Some((_, host))) => format!("{given}@{host}"),
-        _ => given.clone(),
+        _ => given.to_owned(),
     };
     Address::parse(&NodeName::new(&whole)).map(|address| address.to_string())
 }

@@ -294,15 +294,10 @@ pub(crate) fn is_pause(error: &io::Error) -> bool {
     )
 }
 
-/// The addresses of a host, within the deadline.
+/// What the resolver of the system says of a host, within the deadline.
 ///
-/// The resolver of the system cannot be interrupted, so it runs on a thread that is left behind when
-/// it is slow. This machine's own name always has the loopback addresses too: a node in a container
-/// often goes by a name that cannot be resolved.
-pub(crate) fn resolve(host: &str, deadline: Deadline) -> io::Result<Vec<IpAddr>> {
-    if let Ok(ip) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
-        return Ok(vec![ip]);
-    }
+/// It cannot be interrupted, so it runs on a thread that is left behind when it is slow.
+pub(crate) fn system_addresses(host: &str, deadline: Deadline) -> io::Result<Vec<IpAddr>> {
     let (sender, receiver) = mpsc::channel();
     let name = host.to_owned();
     std::thread::Builder::new()
@@ -312,10 +307,21 @@ pub(crate) fn resolve(host: &str, deadline: Deadline) -> io::Result<Vec<IpAddr>>
             // There is no receiver any more when we were too slow.
             let _ = sender.send(found.map(|all| all.map(|a| a.ip()).collect::<Vec<_>>()));
         })?;
-    let found = match receiver.recv_timeout(deadline.left()?) {
+    match receiver.recv_timeout(deadline.left()?) {
         Ok(found) => found,
         Err(_) => Err(ErrorKind::TimedOut.into()),
-    };
+    }
+}
+
+/// The addresses of a host, within the deadline.
+///
+/// This machine's own name always has the loopback addresses too: a node in a container often goes by a name that
+/// cannot be resolved.
+pub(crate) fn resolve(host: &str, deadline: Deadline) -> io::Result<Vec<IpAddr>> {
+    if let Ok(ip) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
+        return Ok(vec![ip]);
+    }
+    let found = system_addresses(host, deadline);
     let mut addresses = Vec::new();
     let own = super::name::hostname();
     let is_own = host == "localhost" || host == own || Some(host) == own.split('.').next();

@@ -85,17 +85,50 @@ impl Target {
     pub fn has(&self, node: &NodeName) -> bool {
         let seed = self.seed.as_ref();
         self.nodes.contains(node)
-            || seed.is_some_and(|seed| seed.node == *node || seed.pattern.matches(node.as_str()))
+            || seed.is_some_and(|seed| {
+                seed.node() == Some(node) || seed.pattern.matches(node.as_str())
+            })
     }
 }
 
-/// `seed => N, match => "glob"`: a node that knows the others.
+/// `seed => N, match => "glob"`: what knows the nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seed {
-    /// The node that is asked.
-    pub node: NodeName,
-    /// Which of those that it knows, itself included, belong to the target.
+    /// Where their names are from.
+    pub from: SeedFrom,
+    /// Which of those that it knows belong to the target; of a node's, itself included.
     pub pattern: glob::Pattern,
+}
+
+/// Where the nodes of a target are known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SeedFrom {
+    /// A node knows those that it is connected to.
+    Node(NodeName),
+    /// `dns("NAME")`: the nodes on the hosts behind a name.
+    Dns(String),
+    /// `file("PATH")`: a node name a line.
+    File(PathBuf),
+}
+
+impl Seed {
+    /// The node that knows the others.
+    pub fn node(&self) -> Option<&NodeName> {
+        match &self.from {
+            SeedFrom::Node(node) => Some(node),
+            SeedFrom::Dns(_) | SeedFrom::File(_) => None,
+        }
+    }
+}
+
+impl std::fmt::Display for SeedFrom {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Node(node) => write!(f, "{node}"),
+            Self::Dns(name) => write!(f, "dns {name}"),
+            Self::File(path) => write!(f, "{}", path.display()),
+        }
+    }
 }
 
 /// Patterns of files, and what they are relative to.

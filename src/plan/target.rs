@@ -8,7 +8,7 @@ use std::path::Path;
 use super::options::{constant, known, value, wrong};
 use super::resolve::Resolver;
 use super::way::Addresses;
-use super::{CookieFrom, Seed, Target, vocabulary};
+use super::{CookieFrom, Seed, SeedFrom, Target, vocabulary};
 use crate::diag::{Code, Diagnostic, Span};
 use crate::name::NodeName;
 use crate::syntax::ast::{Expr, ExprKind, Options};
@@ -30,7 +30,7 @@ impl Resolver<'_> {
         let mut target = Target {
             name: name.to_owned(),
             nodes: Vec::new(),
-            seed: self.seed(options, span),
+            seed: self.seed(options, span, folder),
             cookie: None,
             tls: None,
             local_name: None,
@@ -82,7 +82,7 @@ impl Resolver<'_> {
     }
 
     /// `seed => N, match => "glob"`: both or none, and not beside `nodes`.
-    fn seed(&mut self, options: &Options, span: Span) -> Option<Seed> {
+    fn seed(&mut self, options: &Options, span: Span, folder: &Path) -> Option<Seed> {
         let (seed, pattern) = (value(options, "seed"), value(options, "match"));
         if let (Some(expr), Some(nodes)) = (seed.or(pattern), value(options, "nodes")) {
             self.diagnostics.push(
@@ -97,15 +97,7 @@ impl Resolver<'_> {
             return None;
         }
         let seed = match seed {
-            Some(expr) => {
-                let term = constant(expr, &self.plan.constants, &mut self.diagnostics)?;
-                let Some(node) = node_name(&term) else {
-                    let wants = "a node name such as `'shop@host'`";
-                    self.diagnostics.push(wrong("seed", wants, expr, &term));
-                    return None;
-                };
-                Some(node)
-            }
+            Some(expr) => Some(self.seed_from(expr, folder)?),
             None => None,
         };
         let pattern = match pattern {
@@ -122,10 +114,18 @@ impl Resolver<'_> {
             None => None,
         };
         match (seed, pattern) {
-            (Some(node), Some(pattern)) => Some(Seed { node, pattern }),
+            (Some(from), Some(pattern)) => Some(Seed { from, pattern }),
             (None, None) => None,
-            (Some(node), None) => {
-                let short = node.as_str().split('@').next().unwrap_or_default();
+            (Some(from), None) => {
+                let short = match &from {
+                    SeedFrom::Node(node) => node.as_str().split('@').next().unwrap_or_default(),
+                    SeedFrom::Dns(_) | SeedFrom::File(_) => self
+                        .plan
+                        .path
+                        .file_stem()
+                        .and_then(|stem| stem.to_str())
+                        .unwrap_or("shop"),
+                };
                 self.diagnostics.push(
                     Diagnostic::new(Code::E205, "a `seed` needs a `match`")
                         .label(span, "which of the nodes that it knows?")
@@ -144,6 +144,47 @@ impl Resolver<'_> {
                 None
             }
         }
+    }
+
+    /// A node, `dns("NAME")` or `file("PATH")`.
+    fn seed_from(&mut self, expr: &Expr, folder: &Path) -> Option<SeedFrom> {
+        let wants = "a node name such as `'shop@host'`, `dns(\"NAME\")` or `file(\"PATH\")`";
+        if let ExprKind::Call(name, args) = &expr.kind
+            && matches!(name.value.as_str(), "dns" | "file")
+        {
+            let [one] = args.as_slice() else {
+                self.diagnostics.push(
+                    Diagnostic::new(Code::E205, format!("`seed` wants {wants}"))
+                        .label(expr.span, "none of these"),
+                );
+                return None;
+            };
+            let term = constant(one, &self.plan.constants, &mut self.diagnostics)?;
+            let bad = |c: char| c.is_whitespace() || c.is_control() || c == '@' || c == ':';
+            let is_dns = name.value == "dns";
+            let text = term.to_text().filter(|text| {
+                !text.is_empty() && (!is_dns || text.len() <= 255 && !text.contains(bad))
+            });
+            return match text {
+                Some(text) if is_dns => Some(SeedFrom::Dns(text)),
+                Some(path) => Some(SeedFrom::File(folder.join(path))),
+                None => {
+                    let wants = match is_dns {
+                        true => "a name of the DNS such as `\"shop.internal\"`",
+                        false => "a path",
+                    };
+                    self.diagnostics
+                        .push(wrong(name.value.as_str(), wants, one, &term));
+                    None
+                }
+            };
+        }
+        let term = constant(expr, &self.plan.constants, &mut self.diagnostics)?;
+        let node = node_name(&term);
+        if node.is_none() {
+            self.diagnostics.push(wrong("seed", wants, expr, &term));
+        }
+        node.map(SeedFrom::Node)
     }
 
     /// A run is no part of the cluster.

@@ -3,13 +3,13 @@
 //! Takes the option's value, gives [`tls::TlsOptions`](crate::node::tls::Options); what is wrong goes to the resolver's
 //! diagnostics. No file is opened here, and a key that is in the plan is neither used nor repeated.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::options::{constant, known, value, wrong};
 use super::resolve::Resolver;
 use super::vocabulary;
 use crate::diag::{Code, Diagnostic, Span};
-use crate::node::tls::{ExpectedName, Pem, TlsOptions};
+use crate::node::tls::{ExpectedName, OptFile, Pem, TlsOptions};
 use crate::syntax::ast::{Expr, ExprKind, OptionPair, Spanned};
 use crate::term::Term;
 
@@ -32,6 +32,7 @@ impl Resolver<'_> {
             self.pem(word, expr, folder)
         };
         let (ca, cert, key) = (pem("ca"), pem("cert"), pem("key"));
+        let optfile = value(&options, "optfile").and_then(|expr| self.optfile(expr, folder));
         let name = match value(&options, "server_name") {
             Some(expr) => self.server_name(expr),
             None => ExpectedName::Host,
@@ -46,14 +47,14 @@ impl Resolver<'_> {
                     .label(expr.span, label)
                     .help(format!("`{EXAMPLE}`"))
             };
-            if checked && ca.is_none() {
+            if checked && ca.is_none() && optfile.is_none() {
                 self.diagnostics.push(
                     missing("`tls` has no trusted CA configured", "no `ca`").note(
                         "`ca` is the file of the authority that signed the node's certificate, or that very certificate; without a check, `verify => verify_none`",
                     ),
                 );
             }
-            if key.is_some() && cert.is_none() {
+            if key.is_some() && cert.is_none() && optfile.is_none() {
                 self.diagnostics.push(missing(
                     "a `key` is of no use without its `cert`",
                     "no `cert`",
@@ -65,6 +66,7 @@ impl Resolver<'_> {
             cert,
             key,
             name,
+            optfile: optfile.map(|path| OptFile { path, checked }),
         })
     }
 
@@ -151,6 +153,21 @@ impl Resolver<'_> {
                 None
             }
         }
+    }
+
+    /// `"FILE"` or `file("FILE")`.
+    fn optfile(&mut self, expr: &Expr, folder: &Path) -> Option<PathBuf> {
+        let path = match &expr.kind {
+            ExprKind::Call(name, args) if name.value == "file" && args.len() == 1 => &args[0],
+            _ => expr,
+        };
+        let term = constant(path, &self.plan.constants, &mut self.diagnostics)?;
+        let text = term.to_text().filter(|text| !text.is_empty());
+        if text.is_none() {
+            let wants = "the path of the node's `-ssl_dist_optfile`";
+            self.diagnostics.push(wrong("optfile", wants, expr, &term));
+        }
+        text.map(|text| folder.join(text))
     }
 
     fn server_name(&mut self, expr: &Expr) -> ExpectedName {

@@ -99,7 +99,7 @@ pub const GATE: &[OptionSpec] = &[
 #[rustfmt::skip]
 pub const TARGET: &[OptionSpec] = &[
     opt("nodes", "the nodes: `['shop@host']`", &[]),
-    opt("seed", "a node that is connected to the others; used with `match`", &[]),
+    opt("seed", "a node that is connected to the others, `dns(\"NAME\")` or `file(\"PATH\")`; used with `match`", &[]),
     opt("match", "which of them belong to the target: `\"shop*@*\"`", &[]),
     opt("cookie", "where the cookie is: `file(\"PATH\")`, `env(\"NAME\")` or `prompt`", &["prompt"]),
     opt("tls", "for nodes that speak TLS: `#{ca => \"PATH\", …}`", &[]),
@@ -118,6 +118,7 @@ pub const TLS: &[OptionSpec] = &[
     opt("cert", "PEM file of our certificate", &[]),
     opt("key", "PEM file of its key", &[]),
     opt("verify", "`verify_peer`, or `verify_none`, which trusts any server that answers", &["verify_peer", "verify_none"]),
+    opt("optfile", "the node's own file of options, `-ssl_dist_optfile`; what the others say counts more", &[]),
     opt("server_name", "the name that the node's certificate must hold; `disable`: any", &["disable"]),
 ];
 
@@ -240,10 +241,11 @@ pub const FUNCTIONS: &[(&str, &str, &str)] = &[
     ("app", "app(Name)", "the modules of an application"),
     ("behaviour", "behaviour(Name)", "the changed modules with this behaviour"),
     ("changed", "changed(), changed(Module)", "the modules that change; whether one does"),
+    ("dns", "dns(\"NAME\")", "a name of the DNS whose hosts have the nodes, for `seed` only"),
     ("env", "env(\"NAME\")", "a variable of the environment in which updo runs"),
     ("exports", "exports(Module, Function, Arity)", "whether a module exports a function"),
     ("fail", "fail(Format, Args)", "ends a body with an error"),
-    ("file", "file(\"PATH\")", "a file, for `cookie` and `tls` only"),
+    ("file", "file(\"PATH\")", "a file, for `cookie`, `seed` and `tls` only"),
     ("glob", "glob(\"shop_*\")", "the modules whose names fit"),
     ("info", "info(Format, Args)", "prints a line under the running step"),
     ("lib", "lib(\"shop-*\")", "the modules in library folders of that name"),

@@ -104,7 +104,7 @@ impl Knowledge {
         let targets = plan.targets.iter().map(|target| target.name.clone());
         self.targets = targets.collect();
         let nodes = plan.targets.iter().flat_map(|target| {
-            let seed = target.seed.as_ref().map(|seed| &seed.node);
+            let seed = target.seed.as_ref().and_then(|seed| seed.node());
             target.nodes.iter().chain(seed)
         });
         self.nodes = nodes.map(|node| node.as_str().to_owned()).collect();

@@ -123,11 +123,8 @@ impl ReplSession {
                 if target.has(here) {
                     let _ = writeln!(out, "  * {here}");
                 }
-                let _ = writeln!(
-                    out,
-                    "    those that {} knows as {}",
-                    seed.node, seed.pattern
-                );
+                let (from, pattern) = (&seed.from, &seed.pattern);
+                let _ = writeln!(out, "    those that {from} knows as {pattern}");
             }
         }
         let targets = &self.engine.plan.targets;

@@ -48,6 +48,7 @@ pages! {
     gaps_and_cycles => "guides/gaps.md",
     what_holds_for_liveview_and_phoenix => "guides/phoenix.md",
     clusters_and_rollouts => "guides/clusters.md",
+    nodes_that_are_hard_to_reach => "guides/reaching.md",
     a_gate_in_ci => "guides/ci.md",
     rollback => "guides/rollback.md",
     when_not_to_upgrade_hot => "guides/not-hot.md",

@@ -49,6 +49,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("E509", "tests/session/tls.rs"),
     ("E510", "tests/upgrade/unreadable.rs"),
     ("E511", "tests/reach/through_ssh.rs"),
+    ("E512", "tests/reach/seeds.rs"),
     ("W344", "tests/upgrade/persist.rs"),
     ("W345", "tests/facts/one_way.rs"),
     ("W346", "tests/upgrade/removal.rs"),

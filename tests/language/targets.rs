@@ -35,6 +35,7 @@ fn what_tls_means() {
             cert: file("updo.pem"),
             key: Some(Pem::Env("UPDO_KEY".to_owned())),
             name: ExpectedName::Host,
+            optfile: None,
         })
     );
     let named = |name: &str| {

@@ -93,6 +93,7 @@ impl Certs {
             cert: Some(Pem::File(self.path("client.pem"))),
             key: Some(Pem::File(self.path("client.key"))),
             name: ExpectedName::Host,
+            optfile: None,
         }
     }
 

@@ -74,6 +74,17 @@ pub struct TlsOptions {
     pub key: Option<Pem>,
     /// The name in the node's certificate.
     pub name: ExpectedName,
+    /// The node's own file of options, which the engine takes the rest from. [`Tls::load`] does not look at it.
+    pub optfile: Option<OptFile>,
+}
+
+/// The file that a node was given as `-ssl_dist_optfile`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OptFile {
+    /// Where it is. Paths in it are relative to its folder.
+    pub path: PathBuf,
+    /// Whether the node's certificate is checked; with `false` the file's authority is not used.
+    pub checked: bool,
 }
 
 /// What a connection over TLS is made with. Its key cannot be printed or taken out.
