@@ -149,5 +149,5 @@ pub mod terms {
 /// TLS under the distribution, for [`Settings::tls`]: the other side is a node started with `-proto_dist inet_tls`, as
 /// "Using TLS for Erlang Distribution" in the User's Guide of OTP's `ssl` describes.
 pub mod tls {
-    pub use crate::node::tls::{ExpectedName, Pem, TlsOptions};
+    pub use crate::node::tls::{ExpectedName, OptFile, Pem, TlsOptions};
 }

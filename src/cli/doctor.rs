@@ -23,6 +23,7 @@ use crate::engine::way::Way;
 use crate::engine::{self, Engine, Settings, leftovers};
 use crate::facts::node::node_facts;
 use crate::name::NodeName;
+use crate::node::session::tls_terms;
 use crate::node::tls::TlsOptions;
 use crate::node::{Address, Dial, Session, agent};
 use crate::plan::ENVIRONMENT;
@@ -123,22 +124,23 @@ impl Visit<'_> {
         let planned = self.engine.target_of(node).and_then(|t| t.tls.clone());
         // Nothing is reported that was not asked for.
         if planned.is_some() || settings.tls != TlsOptions::default() {
-            self.step("tls", |visit| {
+            let tls = self.keep("tls files", |visit| {
                 let tls = engine::tls(&visit.engine.settings, planned.as_ref())?;
-                Ok(tls.map_or_else(String::new, |tls| tls.to_string().replace("; ", "\n")))
+                let text = tls.as_ref().map_or_else(String::new, ToString::to_string);
+                Ok((tls, text.replace("; ", "\n")))
             })?;
+            if let Some(tls) = tls {
+                self.step("tls", |_| tls_terms(&dial, &tls, TIMEOUT))?;
+            }
         }
         let connection = self.keep("handshake", |visit| {
             let began = Instant::now();
             let connection = visit.engine.connect(visit.node)?;
-            let mut text = format!(
+            let text = format!(
                 "as hidden node {}, {}",
                 connection.session.local_name(),
                 style::time(began.elapsed())
             );
-            if let Some(terms) = connection.session.tls() {
-                text.push_str(&format!("\n{terms}"));
-            }
             Ok((connection, text))
         })?;
         let session = &connection.session;
@@ -150,6 +152,7 @@ impl Visit<'_> {
                 style::time(began.elapsed())
             ))
         })?;
+        self.step("permits", |_| Ok(permits(session)))?;
         self.step("node", |_| about(session))?;
         self.step("helpers", |_| helpers(session))?;
         self.step("lock", |_| match agent::lock_holder(session) {
@@ -414,6 +417,24 @@ fn ask(session: &Session, module: &str, function: &str, args: Vec<Term>) -> Resu
     session
         .call(module, function, args, TIMEOUT)
         .map_err(|error| error.diagnostic(&what))
+}
+
+/// Whose connections the node takes. Of one that lets in some only, the handshake has shown that we are among them.
+fn permits(session: &Session) -> String {
+    let answer = session.call("net_kernel", "allowed", vec![], TIMEOUT);
+    let allowed = answer.ok().and_then(|answer| {
+        let [ok, Term::List(names)] = answer.as_tuple()? else {
+            return None;
+        };
+        ok.is_atom("ok").then(|| names.len())
+    });
+    match allowed {
+        None | Some(0) => "connections of all nodes with its cookie".to_owned(),
+        Some(n) => {
+            let nodes = style::count(n, "name", "names");
+            format!("connections of {nodes} (net_kernel:allow/1), ours among them: --name gives it")
+        }
+    }
 }
 
 /// What kind of node it is.

@@ -396,6 +396,17 @@ fn secured<'t>(
     Ok((Box::new(secured), Framing::Four(tls), Some(terms)))
 }
 
+/// Version and cipher that the node agrees to, by the handshake of TLS alone.
+///
+/// # Errors
+/// E503 with what is wrong, on which side; as for connecting before that.
+pub fn tls_terms(dial: &Dial, tls: &Tls, timeout: Duration) -> Result<String> {
+    let deadline = Deadline::after(timeout);
+    let link = dial.open(deadline)?;
+    let (.., terms) = secured(link, Some(tls), &dial.node, deadline)?;
+    Ok(terms.unwrap_or_default())
+}
+
 /// Which name the node gives itself that is dialled, and whether it is a hidden one: the first half of a handshake,
 /// without a cookie.
 ///

@@ -14,9 +14,14 @@ fn the_doctor_goes_step_by_step() {
     for step in [
         "settings",
         "name",
+        "way",
+        "host",
         "epmd",
+        "port",
         "cookie",
         "handshake",
+        "erpc",
+        "permits",
         "node",
         "helpers",
         "lock",
@@ -49,7 +54,7 @@ fn the_doctor_goes_step_by_step() {
         .run()
         .exits(0);
     let document: serde_json::Value = serde_json::from_str(&json.stdout).expect("JSON");
-    assert_eq!(document[0]["steps"].as_array().map(Vec::len), Some(12));
+    assert_eq!(document[0]["steps"].as_array().map(Vec::len), Some(17));
 }
 
 /// A node alone, and for machines.

@@ -177,3 +177,30 @@ fn a_node_with_a_dynamic_name() {
         .exits(10);
     ran.says(&["E501", "-sname undefined", "listens on no port"]);
 }
+
+/// A node that lets in some only says no in the handshake, and the doctor says what to do.
+#[test]
+fn a_node_that_lets_in_some_only() {
+    let node = TestNode::start();
+    let desk = Desk::new();
+    let own = node.session().local_name().to_owned();
+    node.eval(&format!("net_kernel:allow(['{own}', 'chosen@localhost'])"));
+    let doctor = || desk.on(&node, &["doctor", node.name()]);
+    let refused = doctor().run().exits(10);
+    refused.says(&[
+        "E506",
+        "does not allow a connection",
+        "net_kernel:allow/1",
+        "--name",
+    ]);
+    doctor()
+        .run()
+        .exits(10)
+        .prints(&["port  ✓", "handshake  ✗  E506"]);
+    let chosen = doctor()
+        .arg("--name")
+        .arg("chosen@localhost")
+        .run()
+        .exits(0);
+    chosen.prints(&["connections of 2 names (net_kernel:allow/1)"]);
+}
