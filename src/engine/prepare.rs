@@ -241,6 +241,7 @@ pub fn decide(
                 converters: live.converters,
                 ..Precomputed::default()
             };
+            diagnostics.extend(live::held(&script.held));
         }
         Ok(_) => {}
         // What is shown then is what the refusal proposes.

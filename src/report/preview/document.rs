@@ -73,11 +73,12 @@ pub fn json(shown: &PreviewInput<'_>, detail: Detail) -> Value {
             Executor::Updo => "updo",
             Executor::ReleaseHandler(_) => "release_handler",
         },
-        "windows": shown.script.windows().iter().map(|window| {
+        "windows": shown.script.windows().iter().enumerate().map(|(at, window)| {
+            let live = shown.script.live_window() == Some(at);
             let (load, delete) = switched(window);
             let names = |modules: Vec<Module>| modules.iter().map(|m| m.as_str().to_owned()).collect::<Vec<_>>();
             json!({
-                "suspend": names(suspended(window).filter(|_| !shown.script.is_live()).cloned().collect()),
+                "suspend": names(suspended(window).filter(|_| !live).cloned().collect()),
                 "load": names(load),
                 "delete": names(delete),
             })
