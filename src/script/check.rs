@@ -143,6 +143,7 @@ mod tests {
             by: crate::script::lower::Executor::Updo,
             inserted: Vec::new(),
             held: Vec::new(),
+            chosen: None,
         };
         check(&script).into_iter().map(|d| d.code).collect()
     }

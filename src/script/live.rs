@@ -217,16 +217,21 @@ pub fn held(unfit: &[Unfit]) -> Option<Diagnostic> {
 
 fn reasons(mut diagnostic: Diagnostic, unfit: &[Unfit]) -> Diagnostic {
     const NAMED: usize = 8;
-    for one in unfit.iter().take(NAMED) {
-        diagnostic = diagnostic.note(match &one.module {
-            Some(module) => format!("`{module}`: {}", one.why),
-            None => one.why.clone(),
-        });
+    for line in lines(unfit).take(NAMED) {
+        diagnostic = diagnostic.note(line);
     }
     if unfit.len() > NAMED {
         diagnostic = diagnostic.note(format!("and {} more", unfit.len() - NAMED));
     }
     diagnostic
+}
+
+/// The reasons of `window auto`, as lines.
+pub fn lines(unfit: &[Unfit]) -> impl Iterator<Item = String> {
+    unfit.iter().map(|one| match &one.module {
+        Some(module) => format!("`{module}`: {}", one.why),
+        None => one.why.clone(),
+    })
 }
 
 fn whole(why: &str) -> Unfit {

@@ -58,6 +58,8 @@ pub struct Script {
     pub inserted: Vec<(Instruction, Origin)>,
     /// Of a live window: what is switched in a window of its own before it, and why.
     pub held: Vec<Unfit>,
+    /// Of `window auto`: why it is no live window; empty when it is one, or when no process would be suspended.
+    pub chosen: Option<Vec<Unfit>>,
 }
 
 impl Script {
@@ -224,6 +226,19 @@ pub fn lower(
                 by: Executor::Updo,
                 inserted: Vec::new(),
                 held: why,
+                chosen: None,
+            });
+        }
+        WindowPolicy::Auto => {
+            let Apart { held, why, .. } = apart(changes, rules, &high);
+            let kind = match held.is_empty() {
+                true => WindowPolicy::Live,
+                false => WindowPolicy::Single,
+            };
+            return Ok(Script {
+                kind,
+                chosen: Some(why),
+                ..single(changes, rules, high)
             });
         }
         WindowPolicy::Minimal => several(changes, rules, &mut high, &rules.graph.sets()),
@@ -241,6 +256,7 @@ pub fn lower(
         by: Executor::Updo,
         inserted: Vec::new(),
         held: Vec::new(),
+        chosen: None,
     })
 }
 
@@ -259,6 +275,7 @@ pub fn single(changes: &ChangeSet, rules: &Ruleset, mut high: Vec<HighStep>) -> 
         by: Executor::Updo,
         inserted: Vec::new(),
         held: Vec::new(),
+        chosen: None,
     }
 }
 

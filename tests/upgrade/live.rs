@@ -371,7 +371,8 @@ fn a_program_that_has_not_rehearsed_is_refused() {
     assert_eq!(codes, [Code::E425]);
     assert_eq!(states(&stage), "[{1,old}]");
     let done = node.rehearse_first(&upgrade, &mut |_, _, _| {});
-    upgrade.rehearsed(&done.expect("it can be tried").expect("there are states"));
+    let done = done.expect("it can be tried").expect("there are states");
+    assert_eq!(upgrade.rehearsed(&done), None);
     let outcome = node.run(&upgrade, &mut |_| {});
     assert!(outcome.is_good(), "{:?}", outcome.errors);
     assert_eq!(states(&stage), "[{2,\"1\"}]");

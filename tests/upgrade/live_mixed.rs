@@ -166,3 +166,63 @@ fn a_process_of_updo_that_dies_changes_nothing_of_it() {
         }
     }
 }
+
+/// `window auto`, where the conversions of all servers compute.
+fn auto(number: u32, code_change: &str, start: &str) -> Stage {
+    let start = format!(
+        "persistent_term:put(asked, [purse:start(N) || N <- lists:seq(1, {number})]){start}"
+    );
+    let (one, two) = ([purse(1, "")], [purse(2, code_change)]);
+    Stage::planned(&one, &two, &start, "window auto.")
+}
+
+#[test]
+fn auto_is_live_where_everything_was_tried() {
+    let stage = auto(100, "", "");
+    call(&stage);
+    let ran = stage.run(&[]).exits(0).says(&[
+        "window   auto, so live: no process is suspended; all modules switch at one instant",
+        "live ok",
+        "1 module · no process suspended · 100 states converted",
+    ]);
+    called(&stage);
+    assert_eq!(states(&stage), "[{2,\"1\"}]");
+    let back = ["rollback", &ran.name(), "--yes"];
+    stage.desk.on(&stage.node, &back).run().exits(0);
+    assert_eq!(states(&stage), "[{1,old}]");
+    stage.is_clean();
+}
+
+#[test]
+fn auto_suspends_where_something_cannot_go_live_or_is_not_rehearsed() {
+    let acts = "code_change(_, {1, 0, _} = S, _) -> ets:insert(t, S), {ok, S};";
+    let stage = auto(10, acts, "");
+    stage.run(&["--no-rehearsal"]).exits(0).says(&[
+        "window   auto, so single: 10 processes are suspended while all modules switch at one instant",
+        "not live: conversions are not rehearsed",
+    ]);
+    assert_eq!(states(&stage), "[{2,\"1\"}]");
+    let stage = auto(10, acts, "");
+    stage.run(&[]).exits(0).says(&[
+        "window   auto, so single: 10 processes are suspended",
+        "not live: `purse`: its conversion does more than compute",
+        "10 processes suspended",
+    ]);
+    assert_eq!(states(&stage), "[{2,\"1\"}]");
+    stage.is_clean();
+}
+
+/// What the code allows, and no process could be asked for: it is single after all.
+#[test]
+fn auto_suspends_where_no_state_could_be_tried() {
+    let busy = ", [gen_server:cast(P, fun() -> receive go -> ok after 6000 -> ok end end) || P <- persistent_term:get(asked)]";
+    let stage = auto(2, "", busy);
+    stage.run(&[]).exits(0).says(&[
+        "window   auto, so live",
+        "window auto, so single after all: `purse`: no conversion of it could be tried beforehand",
+        "2 processes suspended",
+        "convert ok",
+    ]);
+    assert_eq!(states(&stage), "[{2,\"1\"}]");
+    stage.is_clean();
+}

@@ -11,6 +11,7 @@ use crate::report::json::ms;
 use crate::rules::conversions::{Converted, converted};
 use crate::rules::{ModuleRules, Origin};
 use crate::script::instruction::Instruction;
+use crate::script::live::lines;
 use crate::script::lower::{Executor, processes, suspended, switched};
 use crate::term::Term;
 
@@ -69,6 +70,7 @@ pub fn json(shown: &PreviewInput<'_>, detail: Detail) -> Value {
         "modules": modules.collect::<Vec<_>>(),
         "low": shown.script.low.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "window": shown.script.kind.to_string(),
+        "window_auto": shown.script.chosen.as_deref().map(|why| lines(why).collect::<Vec<_>>()),
         "engine": match shown.script.by {
             Executor::Updo => "updo",
             Executor::ReleaseHandler(_) => "release_handler",

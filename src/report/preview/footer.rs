@@ -16,6 +16,7 @@ use crate::rules::effects::{self, Acts};
 use crate::rules::{Change, Ruleset};
 use crate::rules::{Origin, Purge};
 use crate::script::instruction::Instruction;
+use crate::script::live::lines;
 use crate::script::lower::{Executor, SuspendOrder, running, suspended, switched};
 use crate::script::waiting::act_in_their_window;
 use crate::term::Term;
@@ -50,7 +51,10 @@ pub(super) fn windows(out: &mut String, shown: &PreviewInput<'_>, style: Style, 
         count(number, "process", "processes")
     };
     let changes = |module: &Module| shown.rules.modules.contains_key(module);
-    let kind = script.kind;
+    let kind = match script.chosen {
+        Some(_) => format!("auto, so {}", script.kind),
+        None => script.kind.to_string(),
+    };
     let windows = script.windows();
     if let Some(at) = script.live_window() {
         // Whatever is behind it: deletions.
@@ -112,7 +116,7 @@ pub(super) fn windows(out: &mut String, shown: &PreviewInput<'_>, style: Style, 
         }
         return;
     }
-    if matches!(kind, WindowPolicy::Single | WindowPolicy::Live) || windows.len() < 2 {
+    if matches!(script.kind, WindowPolicy::Single | WindowPolicy::Live) || windows.len() < 2 {
         let line = match suspends(&script.low) {
             None => "no process is suspended; all modules switch at one instant".to_owned(),
             Some(ranks) => format!(
@@ -125,6 +129,11 @@ pub(super) fn windows(out: &mut String, shown: &PreviewInput<'_>, style: Style, 
             ),
         };
         let _ = writeln!(out, "  window   {kind}: {line}");
+        let why = script.chosen.as_deref().unwrap_or_default();
+        let why: Vec<String> = lines(why)
+            .map(|why| format!("           not live: {why}"))
+            .collect();
+        some_lines(out, &why, most);
         return;
     }
     let number = windows.iter().filter(|w| suspends(w).is_some()).count();
@@ -133,7 +142,7 @@ pub(super) fn windows(out: &mut String, shown: &PreviewInput<'_>, style: Style, 
         out,
         "  window   {kind}: {number}, one after the other; in between processes see a mix"
     );
-    if kind == WindowPolicy::Own
+    if script.kind == WindowPolicy::Own
         && let Some(own) = &shown.rules.windows
         && let Origin::Plan {
             because: Some(because),
