@@ -42,7 +42,7 @@ impl<'a> NodeSection<'a> {
         }
     }
 
-    fn number(&self, key: &str) -> Option<f64> {
+    pub(super) fn number(&self, key: &str) -> Option<f64> {
         self.of("node.finished").last()?.get(key)?.as_f64()
     }
 }
