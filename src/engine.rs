@@ -34,6 +34,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use self::environment::{now, owner, variable};
+use self::old_builds::FailedBuilds;
 use self::rollout::RunContext;
 use crate::diag::render::Style;
 use crate::diag::suggest::suggest;
@@ -98,6 +99,7 @@ pub struct Engine {
     #[doc(hidden)]
     pub settings: Settings,
     store: Store,
+    failed_builds: FailedBuilds,
 }
 
 impl Engine {
@@ -158,6 +160,7 @@ impl Engine {
                 plan,
                 settings,
                 store,
+                failed_builds: FailedBuilds::default(),
             }
         });
         OpenedPlan {
@@ -389,6 +392,8 @@ impl Connection<'_> {
                 plan,
                 settings,
                 store,
+                failed: &self.engine.failed_builds,
+                node,
                 otp: facts.otp,
             };
             warnings = old_builds::build(&workshop, &mut lacking)?;
