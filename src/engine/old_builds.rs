@@ -105,11 +105,8 @@ impl FailedBuilds {
     }
 
     fn keep(&self, build: FailedBuild, node: &NodeName, why: &Diagnostic) {
-        // Where no worktree could be made, nothing was built: that may be otherwise a moment later.
-        if why.code == Code::E806 {
-            let nodes = BTreeSet::from([node.clone()]);
-            self.all().insert(build, (why.clone(), nodes));
-        }
+        let nodes = BTreeSet::from([node.clone()]);
+        self.all().insert(build, (why.clone(), nodes));
     }
 }
 
@@ -551,16 +548,13 @@ mod tests {
         let failed = FailedBuilds::default();
         let build = |within| (PathBuf::from("index"), Duration::from_secs(within));
         let (one, two) = (NodeName::new("one@host"), NodeName::new("two@host"));
-        let why = |code| Diagnostic::new(code, "it failed");
+        let why = Diagnostic::new(Code::E806, "it failed");
         assert_eq!(failed.before(&build(1), &one), None);
-        // A worktree that could not be made is no build.
-        failed.keep(build(1), &one, &why(Code::E805));
-        assert_eq!(failed.before(&build(1), &two), None);
-        failed.keep(build(1), &one, &why(Code::E806));
-        assert_eq!(failed.before(&build(1), &two), Some(why(Code::E806)));
+        failed.keep(build(1), &one, &why);
+        assert_eq!(failed.before(&build(1), &two), Some(why.clone()));
         assert_eq!(failed.before(&build(2), &two), None, "it may take longer");
         assert_eq!(failed.before(&build(1), &two), None, "it asks again");
-        failed.keep(build(1), &two, &why(Code::E806));
-        assert_eq!(failed.before(&build(1), &one), Some(why(Code::E806)));
+        failed.keep(build(1), &two, &why);
+        assert_eq!(failed.before(&build(1), &one), Some(why));
     }
 }
