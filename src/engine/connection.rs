@@ -233,7 +233,7 @@ impl Connection<'_> {
             rewrites: &upgrade.unwritten.restart.rewrites,
             interrupt: part.interrupt,
             warning,
-            stale: part.stale.clone(),
+            stale: part.stale.clone().or_else(|| upgrade.never_rehearsed()),
             predicted: part.rehearsed.and_then(|first| Some(first.pause?.whole)),
         };
         let begin = match upgrade.has_steps() {

@@ -54,6 +54,9 @@ pub struct Upgrade {
     /// What the plan wants on the node's disk, and is not there although it runs.
     #[doc(hidden)]
     pub unwritten: UnpersistedFiles,
+    /// Whether a rehearsal has converted states of all modules that go live.
+    #[doc(hidden)]
+    pub tried_live: bool,
 }
 
 impl Upgrade {
@@ -129,19 +132,27 @@ impl Upgrade {
     /// E425: what a live window cannot be opened for, because a rehearsal has tried none of its states.
     #[doc(hidden)]
     pub fn unrehearsed(&self, done: &Rehearsal) -> Option<Diagnostic> {
-        let tried = |module: &Module| {
+        self.untried_live(|module| {
             let tried = done.tried.iter().find(|tried| tried.module == *module);
             tried.is_some_and(|tried| tried.processes == 0 || tried.converted > 0)
-        };
+        })
+    }
+
+    /// E425 for an upgrade that has had no rehearsal at all.
+    pub(super) fn never_rehearsed(&self) -> Option<Diagnostic> {
+        match self.tried_live {
+            true => None,
+            false => self.untried_live(|_| false),
+        }
+    }
+
+    fn untried_live(&self, tried: impl Fn(&Module) -> bool) -> Option<Diagnostic> {
         let has_processes = |module: &Module| {
             let changed = self.changes.modules.get(module);
             changed.is_some_and(|changed| changed.processes > 0)
         };
-        let unfit = self
-            .rules
-            .live
-            .keys()
-            .filter(|module| has_processes(module) && !tried(module));
+        let modules = self.rules.live.keys();
+        let unfit = modules.filter(|module| has_processes(module) && !tried(module));
         let unfit: Vec<Unfit> = unfit
             .map(|module| Unfit {
                 module: Some(module.clone()),
@@ -155,6 +166,7 @@ impl Upgrade {
     /// not have to hold a second trial.
     #[doc(hidden)]
     pub fn rehearsed(&mut self, done: &Rehearsal) {
+        self.tried_live = self.unrehearsed(done).is_none();
         let handlers = &self.rules.precomputed.modules;
         // Of a manager of event handlers one was tried.
         let all = |tried: &&Tried| {
@@ -263,5 +275,6 @@ pub fn decide(
         diagnostics,
         no_undo,
         unwritten: UnpersistedFiles::default(),
+        tried_live: false,
     }
 }

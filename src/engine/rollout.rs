@@ -141,7 +141,8 @@ impl<'e> PreparedNode<'e> {
             return Ok(None);
         }
         if lost {
-            let fresh = Self::prepare(engine, self.node())?;
+            let mut fresh = Self::prepare(engine, self.node())?;
+            fresh.upgrade.tried_live = self.upgrade.tried_live;
             let same = fresh.upgrade.content() == self.upgrade.content();
             return match same && !fresh.upgrade.is_refused() {
                 true => Ok(Some(Self {

@@ -52,7 +52,10 @@ pub fn json(shown: &PreviewInput<'_>, detail: Detail) -> Value {
             "processes": changed.processes,
             "conversion": conversion(shown, module),
             "children": children(rules),
-            "undo": undo_of(changed),
+            "undo": match shown.rules.live.contains_key(module) {
+                true => "converted",
+                false => undo_of(changed),
+            },
             "instruction": step.instruction.to_string(),
             "why": step.why.iter().map(|why| why_json(shown, why)).collect::<Vec<_>>(),
         })

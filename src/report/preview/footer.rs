@@ -277,6 +277,13 @@ pub(super) fn undo(shown: &PreviewInput<'_>, style: Style, most: usize) -> Strin
         );
         return attention(style, &text);
     }
+    if missing.is_empty() && !shown.rules.live.is_empty() {
+        let modules: Vec<String> = shown.rules.live.keys().map(ToString::to_string).collect();
+        return format!(
+            "old code; exact for each process with no event since it converted, else by code_change down of {}",
+            some_of(&modules, most, style)
+        );
+    }
     if missing.is_empty() && shown.script.windows().len() < 2 {
         return "exact: old code and old states of every process".to_owned();
     }
