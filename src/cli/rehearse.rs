@@ -163,7 +163,7 @@ pub(super) fn before_run(
             Ok(None) => continue,
             Err(diagnostic) => return Err(context.fail(*diagnostic, &engine.plan.sources)),
         };
-        prepared.upgrade.rehearsed(&done);
+        let window = prepared.upgrade.rehearsed(&done);
         let on = if alone { "" } else { node(prepared).as_str() };
         let line = rehearsal::line(&done.tried, &done.fits, done.pause, on);
         let is_named = ui.full
@@ -176,6 +176,9 @@ pub(super) fn before_run(
                 ui.status_text(&line);
             }
             false => others += 1,
+        }
+        if let Some(line) = window {
+            ui.status(&line);
         }
         let mut untried = untried(&done);
         // What has no process now converts nothing.

@@ -282,11 +282,14 @@ impl<'a> Watch<'a> {
                 return Ok(Err(()));
             }
         };
-        upgrade.rehearsed(&done);
+        let window = upgrade.rehearsed(&done);
         let words = rehearsal::line(&done.tried, &done.fits, done.pause, "");
         let pause = done.pause.map(|pause| pause.whole);
         let event = json::rehearsal(self.node, &words, &done.tried, &done.children, pause);
         self.line(event.clone());
+        if let Some(window) = window {
+            ui.status(&window);
+        }
         let unfit = upgrade.unrehearsed(&done);
         if done.failed() > 0 || done.misfits() || unfit.is_some() {
             let found = done.diagnostics().into_iter().chain(unfit);

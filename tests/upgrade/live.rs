@@ -54,7 +54,7 @@ fn purses_with(number: u32, new: (String, String), more: &str) -> Stage {
 }
 
 /// Twenty of the processes are called all the time; [`called`] ends that.
-fn call(stage: &Stage) {
+pub fn call(stage: &Stage) {
     stage.node.eval(
         "begin Ps = lists:sublist(persistent_term:get(asked), 20), \
          Call = fun Call(N) -> [case gen_server:call(P, add) of 1 -> ok; 2 -> ok end || P <- Ps], \
@@ -65,7 +65,7 @@ fn call(stage: &Stage) {
 
 /// Every call was answered.
 #[track_caller]
-fn called(stage: &Stage) {
+pub fn called(stage: &Stage) {
     let called = stage.node.eval_text(
         "begin calls ! {seen, self()}, receive {called, N} when N > 0 -> called after 9000 -> none end end",
     );
@@ -73,7 +73,7 @@ fn called(stage: &Stage) {
 }
 
 /// Which states there are, and whether something of the transition is left in a process.
-fn states(stage: &Stage) -> String {
+pub fn states(stage: &Stage) -> String {
     stage.node.eval_text(
         "lists:usort([{element(1, S), case S of {2, _, _, V} -> V; _ -> old end} || \
          P <- persistent_term:get(asked), S <- [gen_server:call(P, state)]]) ++ \
@@ -371,7 +371,8 @@ fn a_program_that_has_not_rehearsed_is_refused() {
     assert_eq!(codes, [Code::E425]);
     assert_eq!(states(&stage), "[{1,old}]");
     let done = node.rehearse_first(&upgrade, &mut |_, _, _| {});
-    upgrade.rehearsed(&done.expect("it can be tried").expect("there are states"));
+    let done = done.expect("it can be tried").expect("there are states");
+    assert_eq!(upgrade.rehearsed(&done), None);
     let outcome = node.run(&upgrade, &mut |_| {});
     assert!(outcome.is_good(), "{:?}", outcome.errors);
     assert_eq!(states(&stage), "[{2,\"1\"}]");
