@@ -174,9 +174,9 @@ impl Upgrade {
 
     /// Keeps what a rehearsal right before the run has tried: for how long the processes of a window are suspended does
     /// not have to hold a second trial.
-    #[doc(hidden)]
     ///
     /// A line about it when `window auto` suspends after all, because something could not be tried.
+    #[doc(hidden)]
     #[must_use]
     pub fn rehearsed(&mut self, done: &Rehearsal) -> Option<String> {
         let unfit = self.unfit(done);
