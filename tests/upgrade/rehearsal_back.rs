@@ -175,7 +175,7 @@ fn states_that_the_running_version_could_not_take_back() {
     );
     let ran = stage.rehearse(&[]).exits(0);
     ran.prints(&["going back: 0 of 10 states become what they were, 10 become another state\n"])
-        .says(&["10 become map of 2 keys, and were map of 1 keys\n"]);
+        .says(&["10 become map of 2 keys, and were map of 1 key\n"]);
 }
 
 /// Of a `static` module the running version converts back, when it is there again.
