@@ -18,12 +18,14 @@ mod prepare;
 mod recording;
 pub mod rehearsal;
 mod rehearsal_back;
+mod rehearsal_figures;
 pub mod rollout;
 mod rollout_back;
 pub mod saved_script;
 mod settings;
 mod state_checks;
 mod state_fit;
+mod trials;
 pub mod undo;
 pub mod watch;
 
