@@ -237,7 +237,7 @@ impl Visit<'_> {
         }
         let port = match &way.port {
             Some((port, _)) => Some(*port),
-            None => self.keep("epmd", |_| asked(way, dial))?,
+            None => self.keep("epmd", |_| asked(dial))?,
         };
         // A node that epmd does not know: connecting says what to do about it.
         if let Some(port) = port {
@@ -275,7 +275,7 @@ fn way_words(way: &Way) -> String {
         Some((port, by)) => lines.push(format!("port {port} ({by}), epmd is not asked")),
         None => {
             let (port, by) = &way.epmd_port;
-            lines.push(format!("port by epmd, whose port is {port} ({by})"));
+            lines.push(format!("asks epmd, on port {port} ({by}), for its port"));
         }
     }
     lines.join("\n")
@@ -287,15 +287,14 @@ fn way_through(way: &Way) -> String {
 }
 
 /// What epmd says: the port of the node when it knows it.
-fn asked(way: &Way, dial: &Dial) -> Result<(Option<u16>, String)> {
-    let (port, by) = &way.epmd_port;
+fn asked(dial: &Dial) -> Result<(Option<u16>, String)> {
     let known = dial.registered(TIMEOUT)?;
     let names: Vec<&str> = known.iter().map(|node| node.name.as_str()).collect();
     let knows = match names.as_slice() {
         [] => "no node".to_owned(),
         names => names.join(", "),
     };
-    let text = format!("on port {port} ({by}), knows {knows}");
+    let text = format!("knows {knows}");
     Ok(
         match known.iter().find(|node| node.name == dial.node.name()) {
             Some(found) => (
@@ -432,7 +431,7 @@ fn permits(session: &Session) -> String {
         None | Some(0) => "connections of all nodes with its cookie".to_owned(),
         Some(n) => {
             let nodes = style::count(n, "name", "names");
-            format!("connections of {nodes} (net_kernel:allow/1), ours among them: --name gives it")
+            format!("connections of {nodes} (net_kernel:allow/1), ours among them")
         }
     }
 }

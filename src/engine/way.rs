@@ -8,9 +8,9 @@ use super::Engine;
 use super::environment::variable;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::name::NodeName;
-use crate::node::cookie::CookieSource;
+use crate::node::tls::Pem;
 use crate::node::{Address, Connect, Dial, DialAddress, Via, epmd};
-use crate::plan::Target;
+use crate::plan::{CookieFrom, Target};
 
 /// A setting with its origin: `plan`, `env NAME` or `default`.
 pub type Chosen<T> = (T, String);
@@ -40,15 +40,12 @@ impl Way {
         }
     }
 
-    /// Makes connections go this way. The cookie must be chosen: where it is from is not passed on to a program.
+    /// Makes connections go this way.
     pub fn apply(self, connect: &mut Connect) {
         connect.address = self.address.map(|(address, _)| address);
         connect.port = self.port.map(|(port, _)| port);
         connect.epmd_port = Some(self.epmd_port.0);
-        connect.via = self.via.map(|(via, _)| match connect.cookie.source() {
-            CookieSource::Env(name) => via.without(name),
-            _ => via,
-        });
+        connect.via = self.via.map(|(via, _)| via);
     }
 }
 
@@ -147,12 +144,30 @@ pub fn way(settings: &super::Settings, target: Option<&Target>, node: &NodeName)
         }
     };
     let via = given_via.or_else(|| Some((target?.via.clone()?, plan())));
+    let secrets = secrets(target);
+    let without = |via: Via| secrets.iter().fold(via, |via, name| via.without(name));
     Ok(Way {
         address,
         port,
         epmd_port,
-        via: via.map(|(via, by)| (via.command(settings.ssh.clone()), by)),
+        via: via.map(|(via, by)| (without(via.command(settings.ssh.clone())), by)),
     })
+}
+
+/// The variables that a target names for its cookie and its key: no program gets them.
+fn secrets(target: Option<&Target>) -> Vec<&str> {
+    let cookie = target.and_then(|target| match &target.cookie {
+        Some(CookieFrom::Env(name)) => Some(name.as_str()),
+        _ => None,
+    });
+    let tls = target.and_then(|target| target.tls.as_ref());
+    // The key may be in the text of the certificate.
+    let pems = tls.into_iter().flat_map(|tls| [&tls.cert, &tls.key]);
+    let pems = pems.filter_map(|pem| match pem {
+        Some(Pem::Env(name)) => Some(name.as_str()),
+        _ => None,
+    });
+    cookie.into_iter().chain(pems).collect()
 }
 
 /// The port by what OTP and the scripts of releases obey; the error is a variable that is no port, with its value.

@@ -44,7 +44,12 @@ exit $s"#,
 ];
 
 /// Variables that hold secrets.
-const SECRET: [&str; 3] = ["UPDO_COOKIE", "RELEASE_COOKIE", "UPDO_TLS_KEY"];
+const SECRET: [&str; 4] = [
+    "UPDO_COOKIE",
+    "RELEASE_COOKIE",
+    "UPDO_TLS_KEY",
+    "UPDO_TLS_CERT",
+];
 
 /// How long a program that was asked to end may take before it is killed.
 const GRACE: Duration = Duration::from_millis(500);

@@ -296,6 +296,8 @@ pub enum WindowPolicy {
     Own,
     /// No process is suspended: each converts its state when it first comes by a callback.
     Live,
+    /// [`WindowPolicy::Live`] where everything can go live and was rehearsed, else [`WindowPolicy::Single`].
+    Auto,
 }
 
 impl std::fmt::Display for WindowPolicy {
@@ -306,6 +308,7 @@ impl std::fmt::Display for WindowPolicy {
             Self::Otp => "otp",
             Self::Own => "own",
             Self::Live => "live",
+            Self::Auto => "auto",
         })
     }
 }

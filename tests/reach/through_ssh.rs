@@ -53,7 +53,7 @@ fn an_upgrade_through_a_bastion() {
     let doctor = doctor.run().exits(0);
     doctor.prints(&[
         "through ssh bastion (plan)",
-        "port by epmd",
+        "asks epmd, on port",
         "behind bastion",
     ]);
     // Nothing of it is left.
@@ -136,6 +136,35 @@ fn no_secret_is_in_a_command_line_and_nothing_outlives_updo() {
             node.signal("-CONT");
         }
     }
+}
+
+/// Variables that the plan names for its cookie and its key are not passed on.
+#[test]
+fn secrets_that_the_plan_names_stay_with_updo() {
+    let desk = Desk::new();
+    desk.write(
+        "p.updo",
+        "plan \"x\".\ntarget t #{nodes => ['a@h'], port => 1, via => ssh(\"there\"), cookie => env(\"OUR_COOKIE\"),\n\
+         tls => #{verify => verify_none, cert => env(\"OUR_CERT\")}}.\n",
+    );
+    let certs = crate::support::certs::Certs::new();
+    let pem = ["client.pem", "client.key"]
+        .map(|name| std::fs::read_to_string(certs.path(name)).expect("it is there"));
+    let ssh = desk.write("ssh", "env >seen; exit 1\n");
+    let ran = desk
+        .updo(&["status", "p.updo"])
+        .env("UPDO_COOKIE_FILE", "")
+        .env("OUR_COOKIE", COOKIE)
+        .env("OUR_CERT", &pem.concat())
+        .env("OUR_SHOP", "open")
+        .env("UPDO_SSH", &format!("sh {}", ssh.display()));
+    ran.run().exits(10).says(&["E511"]);
+    let seen = desk.read("seen");
+    assert!(seen.contains("OUR_SHOP=open"), "{seen}");
+    assert!(
+        !seen.contains("OUR_C") && !seen.contains("PRIVATE KEY"),
+        "{seen}"
+    );
 }
 
 /// What a listing of a failure says.
