@@ -425,7 +425,7 @@ fn permits(session: &Session) -> String {
         let [ok, Term::List(names)] = answer.as_tuple()? else {
             return None;
         };
-        ok.is_atom("ok").then(|| names.len())
+        ok.is_atom("ok").then_some(names.len())
     });
     match allowed {
         None | Some(0) => "connections of all nodes with its cookie".to_owned(),

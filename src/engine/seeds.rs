@@ -27,6 +27,7 @@ use crate::name::NodeName;
 use crate::node::dns::{self, Host};
 use crate::node::session::name_at;
 use crate::node::{Address, DialAddress, Tls};
+use crate::parallel::in_parallel;
 use crate::plan::{Seed, SeedFrom, Target};
 
 /// How long one question may take.
@@ -115,28 +116,9 @@ impl Engine {
     fn behind(&self, target: &Target, name: &str, seed: &Seed) -> Result<Nodes> {
         let hosts = dns::hosts(name, server()?, self.patience())?;
         let tls = discovery::tls(&self.settings, target.tls.as_ref())?;
-        let mut answers: Vec<(Host, Result<Nodes>)> = Vec::new();
-        for some in hosts.chunks(AT_A_TIME) {
-            let asked = std::thread::scope(|scope| {
-                let asking: Vec<_> = some
-                    .iter()
-                    .map(|host| {
-                        let tls = tls.as_ref();
-                        scope.spawn(move || self.on_host(target, seed, (name, host), tls))
-                    })
-                    .collect();
-                let ends = asking.into_iter().map(|thread| {
-                    thread.join().unwrap_or_else(|_| {
-                        Err(Box::new(Diagnostic::new(
-                            Code::E900,
-                            "asking a host ended in a panic",
-                        )))
-                    })
-                });
-                ends.collect::<Vec<_>>()
-            });
-            answers.extend(some.iter().cloned().zip(asked));
-        }
+        let ask = |(): &mut (), host: &Host| self.on_host(target, seed, (name, host), tls.as_ref());
+        let answers = in_parallel(&hosts, AT_A_TIME, || (), ask);
+        let answers: Vec<(Host, Result<Nodes>)> = hosts.into_iter().zip(answers).collect();
         let family = |host: &Host| host.host.parse::<IpAddr>().ok().map(|ip| ip.is_ipv4());
         let good: Vec<_> = answers
             .iter()

@@ -19,7 +19,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStderr, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -50,6 +50,13 @@ const SECRET: [&str; 4] = [
     "UPDO_TLS_KEY",
     "UPDO_TLS_CERT",
 ];
+
+/// So many of them may be on their way at a time: an sshd drops logins at random when more than ten are not through
+/// (`MaxStartups`).
+const AT_A_TIME: usize = 8;
+
+/// How many are.
+static ON_THEIR_WAY: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
 
 /// How long a program that was asked to end may take before it is killed.
 const GRACE: Duration = Duration::from_millis(500);
@@ -141,6 +148,38 @@ pub(crate) struct Forward {
     to: String,
 }
 
+/// A place among those that are on their way, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct OnItsWay(());
+
+impl OnItsWay {
+    /// Waits for a place.
+    fn begin(left: Duration) -> io::Result<Self> {
+        let (count, changed) = &ON_THEIR_WAY;
+        let full = |count: &mut usize| *count >= AT_A_TIME;
+        let waited = changed.wait_timeout_while(lock(count), left, full);
+        let (mut count, late) = waited.unwrap_or_else(PoisonError::into_inner);
+        if late.timed_out() {
+            let title = format!(
+                "{AT_A_TIME} connections by ssh are on their way, and none got through in time"
+            );
+            let diagnostic = Diagnostic::new(Code::E511, title)
+                .help("the machine in between is slow or does not answer: try it by hand");
+            return Err(io::Error::other(NotForwarded(Box::new(diagnostic))));
+        }
+        *count += 1;
+        Ok(Self(()))
+    }
+}
+
+impl Drop for OnItsWay {
+    fn drop(&mut self) {
+        let (count, changed) = &ON_THEIR_WAY;
+        *lock(count) -= 1;
+        changed.notify_one();
+    }
+}
+
 /// What it has said.
 #[derive(Debug, Default)]
 struct Said {
@@ -167,13 +206,16 @@ pub(crate) fn cause(error: &io::Error) -> Option<Box<Diagnostic>> {
 }
 
 impl Forward {
-    /// Starts it.
+    /// Starts it. The last of what it gives is to be dropped when the other end has sent something.
     pub(crate) fn start(
         via: &Via,
         host: &str,
         port: u16,
         left: Duration,
-    ) -> io::Result<(UnixStream, Self)> {
+    ) -> io::Result<(UnixStream, Self, OnItsWay)> {
+        let began = Instant::now();
+        let on_its_way = OnItsWay::begin(left)?;
+        let left = left.saturating_sub(began.elapsed());
         let (ours, theirs) = UnixStream::pair()?;
         let to = target(host, port);
         let program = via.command.as_deref().unwrap_or("ssh");
@@ -222,7 +264,7 @@ impl Forward {
             via: via.clone(),
             to,
         };
-        Ok((ours, forward))
+        Ok((ours, forward, on_its_way))
     }
 
     /// What made an attempt fail. `None` when the program has done its part, and the other end has closed.
@@ -424,7 +466,7 @@ mod tests {
     fn with(command: &str) -> Link {
         let via = Via::ssh("there").expect("a destination");
         let via = via.command(Some(command.to_owned()));
-        let deadline = Deadline::after(Duration::from_secs(5));
+        let deadline = Deadline::after(Duration::from_secs(30));
         Link::through(&via, ("host", 1), deadline).expect("it starts")
     }
 
@@ -465,12 +507,44 @@ mod tests {
         assert!(began.elapsed() < Duration::from_millis(400));
     }
 
+    /// Those that are on their way wait for each other; those that are through do not count.
+    #[test]
+    fn few_are_on_their_way_at_a_time() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let shown = folder.path().display().to_string();
+        // Each leaves a file while it is on its way, and says how many there are.
+        let ssh =
+            format!("sh -c 'touch {shown}/$$; sleep 0.1; ls {shown} | wc -l; rm {shown}/$$; cat'");
+        let links: Vec<(Link, usize)> = std::thread::scope(|scope| {
+            let all: Vec<_> = (0..3 * AT_A_TIME)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let mut link = with(&ssh);
+                        let mut bytes = [0; 16];
+                        let deadline = Deadline::after(Duration::from_secs(30));
+                        let n = link.read_some(&mut bytes, deadline).expect("a number");
+                        let text = String::from_utf8_lossy(&bytes[..n]);
+                        (link, text.trim().parse().expect("a number"))
+                    })
+                })
+                .collect();
+            let ends = all
+                .into_iter()
+                .map(|thread| thread.join().expect("no panic"));
+            ends.collect()
+        });
+        // All are open now. One that has just said its number may not have removed its file yet.
+        assert_eq!(links.len(), 3 * AT_A_TIME);
+        let most = links.iter().map(|(_, count)| *count).max();
+        assert!(most.is_some_and(|most| most <= 2 * AT_A_TIME), "{most:?}");
+    }
+
     #[test]
     fn one_that_does_not_want_to_end_is_killed() {
         let via = Via::ssh("there").expect("a destination").command(Some(
             "sh -c 'trap \"\" TERM; while :; do sleep 1; done'".to_owned(),
         ));
-        let (_socket, forward) =
+        let (_socket, forward, _) =
             Forward::start(&via, "host", 1, Duration::from_secs(5)).expect("it starts");
         let group = lock(&forward.child).id().to_string();
         std::thread::sleep(Duration::from_millis(300));

@@ -15,7 +15,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use super::forward::{Forward, Via};
+use super::forward::{Forward, OnItsWay, Via};
 
 /// How long a write may wait in the kernel before its loop looks whether the session still lives.
 const WRITE_SLICE: Duration = Duration::from_secs(1);
@@ -154,6 +154,8 @@ pub(crate) struct Link {
     forward: Option<Arc<Forward>>,
     /// Whether the other end has sent anything: then the program has reached it.
     heard: bool,
+    /// Until then it has a place among those that are on their way.
+    on_its_way: Option<OnItsWay>,
 }
 
 impl Link {
@@ -165,6 +167,7 @@ impl Link {
             socket: Socket::Tcp(stream),
             forward: None,
             heard: false,
+            on_its_way: None,
         })
     }
 
@@ -174,11 +177,12 @@ impl Link {
         (host, port): (&str, u16),
         deadline: Deadline,
     ) -> io::Result<Self> {
-        let (socket, forward) = Forward::start(via, host, port, deadline.left()?)?;
+        let (socket, forward, on_its_way) = Forward::start(via, host, port, deadline.left()?)?;
         Ok(Self {
             socket: Socket::Program(socket),
             forward: Some(Arc::new(forward)),
             heard: false,
+            on_its_way: Some(on_its_way),
         })
     }
 
@@ -221,6 +225,7 @@ impl Stream for Link {
             }
             Ok(n) => {
                 self.heard = true;
+                self.on_its_way = None;
                 Ok(n)
             }
             Err(error) => Err(self.explained(error)),
