@@ -70,7 +70,7 @@ fn the_doctor_names_the_source_of_each_setting() {
         "our name made up for each run (default)",
         "parameter RATE (env UPDO_SET_RATE)",
         "(env UPDO_STATE_DIR)",
-        "(env UPDO_EPMD_PORT), knows ",
+        "(env UPDO_EPMD_PORT), for its port",
         &format!("target {node} (env UPDO_TARGET)"),
     ]);
     assert!(!ran.stdout.contains("secret"), "{ran}");
