@@ -60,6 +60,54 @@ fn an_upgrade_through_a_bastion() {
     await_none(&sshd.path("ssh_config").display().to_string());
 }
 
+/// Several nodes of a rollout, each with its own address, one of them behind a port that leads nowhere.
+#[test]
+fn a_rollout_through_a_bastion() {
+    let sshd = Sshd::start();
+    let start = "{ok, _} = application:ensure_all_started(bank)";
+    let node = |port: u16| {
+        let options = Options {
+            port: Some(port),
+            ..Options::default()
+        };
+        let deployed = Deployed::new(&bank().one, options, start);
+        deployed.replace(&bank().two);
+        deployed
+    };
+    let ports = [free_port(), free_port()];
+    let nodes = ports.map(node);
+    let desk = Desk::new();
+    let plan = |second: u16| {
+        let [a, b] = [&nodes[0], &nodes[1]].map(|deployed| deployed.node.name());
+        let text = format!(
+            "plan \"Banks\".\ntarget banks #{{nodes => ['{a}', '{b}'], via => ssh(\"bastion\"),\n\
+             address => #{{'{a}' => \"127.0.0.1:{}\", '{b}' => \"localhost:{second}\"}}}}.\n\
+             code on_disk.\nold from {:?}.\n",
+            ports[0],
+            bank().one
+        );
+        desk.write("banks.updo", &text);
+        on(
+            &desk,
+            &nodes[0].node,
+            &sshd,
+            &["run", "banks.updo", "--yes"],
+        )
+    };
+    // All are looked at before one is changed.
+    fails(
+        plan(free_port()),
+        &["E511", "bastion cannot reach localhost:"],
+    );
+    for deployed in &nodes {
+        assert_eq!(deployed.node.eval_text(VERSION), "1");
+    }
+    plan(ports[1]).run().exits(0);
+    for deployed in &nodes {
+        assert_eq!(deployed.node.eval_text(VERSION), "2");
+    }
+}
+
 /// The host is looked up where ssh goes, and the port may be a fixed one.
 #[test]
 fn a_port_behind_a_bastion() {
