@@ -8,6 +8,7 @@ mod support;
 
 mod addresses;
 mod dns_server;
+mod doctor;
 mod inside;
 mod ports;
 mod proxy;
