@@ -1,6 +1,6 @@
 //! From a node's name to a connection: its host, its port, and the first address that answers.
 //!
-//! Takes a [`Dial`], gives a [`Link`] or a diagnostic; `updo doctor` takes the same steps one by one. The port is a fixed
+//! Takes a [`Dial`], gives a `Link` or a diagnostic; `updo doctor` takes the same steps one by one. The port is a fixed
 //! one, or epmd's answer; the host is that of the node's name, or another address of it; the connection is made here, or by
 //! another machine ([`Via`]).
 

@@ -4,7 +4,7 @@
 //! `ssh -W HOST:PORT DESTINATION`: no port is opened on this machine, no command runs on the other one, and the host is
 //! looked up there. It uses the person's own configuration, keys and agent, and asks for nothing (`BatchMode`): nothing
 //! here waits for a password. It runs in a process group of its own, so that ctrl-c reaches updo alone, under a shell
-//! that ends the group when a pipe is closed: that is done by [`Forward::end`], and by the kernel when updo is killed.
+//! that ends the group when a pipe is closed: that is done by `Forward::end`, and by the kernel when updo is killed.
 //! (`ssh -W` alone outlives a killed updo when the node is frozen: it waits for the other side to close.) Variables that
 //! hold secrets are not passed on.
 
