@@ -4,7 +4,7 @@ CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo matrix bench start node nodes translation pause rehearse run look sweep fuzz grammar fmt lint deny doc book
+.PHONY: help setup build test demo matrix bench start node nodes translation pause rehearse run look sweep mcp fuzz grammar fmt lint deny doc book
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,10 @@ nodes: setup ## one upgrade of 1 to 20 nodes in one batch, beside that of one (m
 
 look: build ## a report and a graph in headless Chromium, asserted on, and as pictures in target/look
 	@bash scripts/look.sh "$${UPDO_BIN:-$(abspath $(TARGET))/release/updo}"
+
+mcp: ## updo mcp, used by the Python SDK of the protocol (needs python3, and the network once)
+	$(CARGO) build --locked
+	@bash scripts/mcp_client.sh $(abspath $(TARGET))/debug/updo
 
 fuzz: ## any text and bytes as plan, term and ETF: make fuzz SECONDS=60 for each (needs a C++ compiler)
 	@CARGO="$(CARGO)" fuzz/run.sh $(or $(SECONDS),30)

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod in_mcp;
 mod in_mix;
 mod in_rebar3;
 mod project;
