@@ -83,7 +83,12 @@ impl Project {
 
     /// The epmd of a node.
     pub fn near(&mut self, node: &TestNode) {
-        self.epmd = Some(node.epmd_port());
+        self.at(node.epmd_port());
+    }
+
+    /// An epmd by its port.
+    pub fn at(&mut self, epmd: u16) {
+        self.epmd = Some(epmd);
     }
 
     /// What is in front of a person: no cookie and no target in the environment.
