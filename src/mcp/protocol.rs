@@ -252,6 +252,30 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        /// Whatever comes: one answer at most, of the form that is promised, and with the id that was asked with.
+        #[test]
+        fn any_message_gets_one_answer_at_most(
+            method in "(initialize|ping|tools/(list|call)|server/discover|[a-z/]{0,9})",
+            params in "(\\{\\}|\\[\\]|null|1|\"a\"|\\{\"name\":(\"preview\"|\"run\"|3|null)\\}|\\{\"_meta\":(1|\\{\\})\\}|\\{\"arguments\":\\[\\]\\})",
+            id in "(1|-7|\"x\"|null|1.5|\\{\\}|true)",
+            cut in 0_usize..200,
+        ) {
+            let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#);
+            for line in [&line[..], &line[..cut.min(line.len())]] {
+                match read(line.as_bytes(), false) {
+                    Asked::Answer(answer) => {
+                        assert_eq!(answer["jsonrpc"], "2.0");
+                        assert!(answer.get("result").is_some() != answer.get("error").is_some());
+                        assert!(answer["id"].is_null() || answer["id"].to_string() == id);
+                    }
+                    Asked::Call(call) => assert_eq!(call.tool.name, "preview"),
+                    Asked::Nothing | Asked::Cancel(_) => {}
+                }
+            }
+        }
+    }
+
     #[test]
     fn older_clients_initialize_and_get_the_revision_that_both_know() {
         for (asked, given) in [

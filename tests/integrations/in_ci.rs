@@ -134,8 +134,21 @@ impl Repository {
         Project::ended(command)
     }
 
+    /// updo in an archive, as a release has it, and its checksum. What is called notes so.
+    fn archive(&self) -> (String, String) {
+        let updo = "#!/bin/sh\necho \"archived $1\" >>\"$NOTES\"\nexec \"$REAL\" \"$@\"\n";
+        self.project.write("../release/updo-0/bin/updo", updo);
+        let release = self.project.root().with_file_name("release");
+        let pack = "chmod 755 updo-0/bin/updo; tar -czf updo.tar.gz updo-0; sha256sum updo.tar.gz";
+        let mut command = self.project.command("sh", &["-c", pack]);
+        command.current_dir(&release);
+        let sum = Project::ended(command).exits(0).text;
+        let sum = sum.split(' ').next().expect("a checksum").to_owned();
+        (release.join("updo.tar.gz").display().to_string(), sum)
+    }
+
     /// The one step of the action, as GitHub's runner would run it: its command, with the variables that it maps from inputs.
-    fn github(&self) -> Ended {
+    fn github(&self, more: &[(&'static str, &str)]) -> Ended {
         let action = read("github/action.yml");
         let (inputs, runs) = action.split_once("\nruns:\n").expect("the action runs");
         let commands: Vec<&str> = runs
@@ -143,7 +156,11 @@ impl Repository {
             .filter_map(|line| line.trim().strip_prefix("- run: "))
             .collect();
         assert_eq!(commands.len(), 1, "{runs}");
-        let given = self.given();
+        let mut given = self.given();
+        given.extend(
+            more.iter()
+                .map(|(name, value)| (*name, (*value).to_owned())),
+        );
         let mut variables = BTreeMap::from([(
             "GITHUB_ACTION_PATH".to_owned(),
             integrations("github").display().to_string(),
@@ -210,7 +227,13 @@ fn the_action_of_github_lets_a_commit_pass_whose_upgrade_keeps_a_connection() {
     let two = line(", new", CONVERTS);
     repository.project.write("src/meter_line.erl", &two);
     repository.commit("Kinds");
-    let ended = repository.github();
+    let (updo, sum) = repository.archive();
+    let torn = "0".repeat(64);
+    repository
+        .github(&[("updo", &updo), ("sha256", &torn)])
+        .exits(1)
+        .says(&["is not what GATE_SHA256 says"]);
+    let ended = repository.github(&[("updo", &updo), ("sha256", &sum)]);
     ended.exits(0).says(&[
         "== v1: ok",
         "1 state converted",
@@ -225,7 +248,12 @@ fn the_action_of_github_lets_a_commit_pass_whose_upgrade_keeps_a_connection() {
     assert!(!nodes.text.contains("name gate"), "{}", nodes.text);
     let trees = repository.project.run("git", &["worktree", "list"]);
     assert_eq!(trees.text.lines().count(), 1, "{}", trees.text);
-    repository.project.calls();
+    let calls = repository.project.calls();
+    assert!(
+        calls.contains(&"archived run".to_owned())
+            && calls.contains(&"archived rollback".to_owned()),
+        "the archive is what is used: {calls:?}"
+    );
 }
 
 #[test]
