@@ -296,7 +296,7 @@ fn with_plan(code: &Code, node: &TestNode, folder: &Path, more: &str) -> (i64, i
     let rehearsed = connection.rehearse_first(&upgrade, &mut |_, _, _| ());
     if let Some(done) = rehearsed.expect("a rehearsal") {
         assert_eq!(done.failed(), 0);
-        upgrade.rehearsed(&done);
+        assert_eq!(upgrade.rehearsed(&done), None);
     }
     let outcome = connection.run(&upgrade, &mut |_| ());
     assert_eq!(outcome.state, NodeState::New, "{:?}", outcome.errors);

@@ -182,7 +182,7 @@ fn window(code: &Code, servers: usize, modules: usize, ahead: bool) -> (Duration
         .expect("a rehearsal");
     let predicted = done.pause.expect("a prediction").whole;
     // As `updo run` does: what is rehearsed is not tried again in the window.
-    upgrade.rehearsed(&done);
+    assert_eq!(upgrade.rehearsed(&done), None);
     let outcome = connection.run(&upgrade, &mut |_| ());
     assert_eq!(outcome.state, NodeState::New, "{:?}", outcome.errors);
     (predicted, outcome.suspended.expect("a time"))

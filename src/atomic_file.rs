@@ -16,14 +16,17 @@ use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use tempfile::Builder;
 
 use crate::diag::{Code, Diagnostic};
+use crate::parallel::in_parallel;
 
 /// The rights of a file that only its owner may read.
 const PRIVATE: u32 = 0o600;
+
+/// How many threads write files: they wait for the disk, not for a processor.
+const WRITERS: usize = 8;
 
 /// Opens a file to be written anew. When it is not there, it is made for its owner alone; one that is there keeps the
 /// rights that it was given.
@@ -150,38 +153,24 @@ pub fn replace_private(path: &Path, content: &[u8]) -> io::Result<()> {
 /// # Errors
 /// As [`replace`], for the first that fails; the others are written nevertheless.
 pub fn replace_all_private(files: &[(PathBuf, &[u8])]) -> io::Result<()> {
-    /// They wait for the disk, not for a processor.
-    const WRITERS: usize = 8;
-    let some = files.len().div_ceil(WRITERS).max(1);
-    let folders = thread::scope(|scope| {
-        let write = |files: &[(PathBuf, &[u8])]| {
-            let written = files.iter();
-            let written = written.map(|(path, content)| beside(path, content, Some(PRIVATE)));
-            written.collect::<Vec<io::Result<PathBuf>>>()
-        };
-        let writers: Vec<_> = files
-            .chunks(some)
-            .map(|files| scope.spawn(move || write(files)))
-            .collect();
-        let joined = writers.into_iter().map(|writer| {
-            writer
-                .join()
-                .unwrap_or_else(|why| std::panic::resume_unwind(why))
-        });
-        joined.flatten().collect::<Vec<_>>()
-    });
+    let written = in_parallel(
+        files,
+        WRITERS,
+        || (),
+        |(), (path, content)| beside(path, content, Some(PRIVATE)),
+    );
     let mut failed = None;
-    let mut written = BTreeSet::new();
-    for folder in folders {
+    let mut folders = BTreeSet::new();
+    for folder in written {
         match folder {
-            Ok(folder) => drop(written.insert(folder)),
+            Ok(folder) => drop(folders.insert(folder)),
             Err(why) => drop(failed.get_or_insert(why)),
         }
     }
-    for folder in written {
-        sync_folder(&folder)?;
-    }
-    failed.map_or(Ok(()), Err)
+    let folders: Vec<PathBuf> = folders.into_iter().collect();
+    let synced = in_parallel(&folders, WRITERS, || (), |(), folder| sync_folder(folder));
+    let synced = synced.into_iter().filter_map(Result::err);
+    failed.into_iter().chain(synced).next().map_or(Ok(()), Err)
 }
 
 fn put(path: &Path, content: &[u8], mode: Option<u32>) -> io::Result<()> {

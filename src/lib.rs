@@ -89,6 +89,8 @@ pub mod name;
 #[doc(hidden)]
 pub mod node;
 #[doc(hidden)]
+pub mod parallel;
+#[doc(hidden)]
 pub mod plan;
 #[doc(hidden)]
 pub mod release;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// From upstream to downstream. Modules of one row may use each other.
 const ORDER: &[&[&str]] = &[
-    &["name", "diag", "atomic_file", "term"],
+    &["name", "diag", "atomic_file", "parallel", "term"],
     &["state"],
     &["node"],
     &["syntax"],

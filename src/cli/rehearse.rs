@@ -6,11 +6,13 @@ use super::context::Context;
 use super::event_sinks::OutputStream;
 use super::exit::Exit;
 use super::signals::Signals;
+use crate::diag::Diagnostic;
 use crate::engine::rehearsal::{FirstPhase, Rehearsal, Untried, limits};
 use crate::engine::rollout::PreparedNode;
 use crate::engine::{Connection, Engine, Upgrade};
 use crate::exec::rehearsal::Limits;
 use crate::name::NodeName;
+use crate::plan::Plan;
 use crate::report::json;
 use crate::report::rehearsal::{self, RehearsalInput, UntriedModule};
 use crate::report::style::count;
@@ -134,6 +136,50 @@ fn node<'a>(prepared: &'a PreparedNode<'_>) -> &'a NodeName {
     prepared.connection.session.node()
 }
 
+/// What the first phase has come to on one node.
+pub(super) struct Looked {
+    /// For the run.
+    pub phase: FirstPhase,
+    /// The line of the rehearsal.
+    pub line: String,
+    /// That `window auto` suspends after all, because something could not be tried.
+    pub window: Option<String>,
+    /// What there is to say, errors and warnings.
+    pub found: Vec<Diagnostic>,
+    /// Nothing may begin.
+    pub fails: bool,
+}
+
+/// Judges the first phase of a run on one node. `on`: its name where there are several.
+pub(super) fn judged(
+    plan: &Plan,
+    node: &NodeName,
+    upgrade: &mut Upgrade,
+    done: &Rehearsal,
+    on: &str,
+) -> Looked {
+    let window = upgrade.rehearsed(done);
+    let line = rehearsal::line(&done.tried, &done.fits, done.pause, on);
+    let whole = done.pause.map(|pause| pause.whole);
+    let event = json::rehearsal(node, &line, &done.tried, &done.children, whole);
+    let over = done.pause.filter(|_| plan.budget_said);
+    let over = over.and_then(|pause| rehearsal::over_budget(pause, plan.budget));
+    let unfit = upgrade.unrehearsed(done);
+    let fails = done.failed() > 0 || done.misfits() || over.is_some() || unfit.is_some();
+    let found = done.diagnostics().into_iter().chain(over).chain(unfit);
+    Looked {
+        phase: FirstPhase {
+            event,
+            pause: done.pause,
+            figures: done.figures.clone(),
+        },
+        line,
+        window,
+        found: found.collect(),
+        fails,
+    }
+}
+
 /// The first phase of a run: conversions are tried on copies of the live states of every node. An exit code when some would
 /// fail: then nothing begins.
 pub(super) fn before_run(
@@ -163,9 +209,9 @@ pub(super) fn before_run(
             Ok(None) => continue,
             Err(diagnostic) => return Err(context.fail(*diagnostic, &engine.plan.sources)),
         };
-        prepared.upgrade.rehearsed(&done);
-        let on = if alone { "" } else { node(prepared).as_str() };
-        let line = rehearsal::line(&done.tried, &done.fits, done.pause, on);
+        let name = node(prepared).clone();
+        let on = if alone { "" } else { name.as_str() };
+        let looked = judged(&engine.plan, &name, &mut prepared.upgrade, &done, on);
         let is_named = ui.full
             || named < NAMED
             || !done.untried.is_empty()
@@ -173,9 +219,12 @@ pub(super) fn before_run(
         match is_named {
             true => {
                 named += 1;
-                ui.status_text(&line);
+                ui.status_text(&looked.line);
             }
             false => others += 1,
+        }
+        if let Some(line) = &looked.window {
+            ui.status(line);
         }
         let mut untried = untried(&done);
         // What has no process now converts nothing.
@@ -187,23 +236,13 @@ pub(super) fn before_run(
         for line in rehearsal::untried(&untried) {
             ui.status(&line);
         }
-        let pause = done.pause.map(|pause| pause.whole);
-        let event = json::rehearsal(node(prepared), &line, &done.tried, &done.children, pause);
-        stream.head(context, std::slice::from_ref(&event));
-        let over = done.pause.filter(|_| engine.plan.budget_said);
-        let over = over.and_then(|pause| rehearsal::over_budget(pause, engine.plan.budget));
-        let unfit = prepared.upgrade.unrehearsed(&done);
+        stream.head(context, std::slice::from_ref(&looked.phase.event));
         live |= prepared.upgrade.script.is_live();
-        fails |= done.failed() > 0 || done.misfits() || over.is_some() || unfit.is_some();
-        prepared.rehearsed = Some(FirstPhase {
-            event,
-            pause: done.pause,
-            figures: done.figures.clone(),
-        });
-        let found = done.diagnostics().into_iter().chain(over).chain(unfit);
-        all.extend(found.map(|diagnostic| match alone {
+        fails |= looked.fails;
+        prepared.rehearsed = Some(looked.phase);
+        all.extend(looked.found.into_iter().map(|diagnostic| match alone {
             true => diagnostic,
-            false => diagnostic.note(format!("on {}", node(prepared))),
+            false => diagnostic.note(format!("on {name}")),
         }));
     }
     if others > 0 {

@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::args::WatchArgs;
 use super::context::Context;
 use super::exit::Exit;
+use super::rehearse;
 use super::screen::{Ending, Screen, ScreenHeader};
 use super::signals::Signals;
 use crate::diag::{Code, Diagnostic, Result};
@@ -23,7 +24,7 @@ use crate::engine::{Connection, Engine, Upgrade};
 use crate::exec::{NodeState, Outcome, steps};
 use crate::facts::node::node_facts;
 use crate::name::{Module, NodeName};
-use crate::report::{json, log, rehearsal, style};
+use crate::report::{json, log, style};
 use crate::state::file_cache::Seen;
 
 /// For how long nothing may be written before a build counts as done.
@@ -261,12 +262,12 @@ impl<'a> Watch<'a> {
 
     /// Tries the conversions, as a run does first. `Err(())`: some would fail, which is said.
     fn rehearsed(
-        &self,
+        &mut self,
         connection: &Connection<'_>,
         upgrade: &mut Upgrade,
     ) -> Result<std::result::Result<Option<FirstPhase>, ()>> {
         let ui = &self.context.ui;
-        let sources = &self.engine.plan.sources;
+        let plan = &self.engine.plan;
         let began = Instant::now();
         let mut progress = |module: &Module, done: u64, all: u64| {
             if began.elapsed() >= LONG {
@@ -278,26 +279,20 @@ impl<'a> Watch<'a> {
             Ok(None) => return Ok(Ok(None)),
             Err(diagnostic) if is_connection(&diagnostic) => return Err(diagnostic),
             Err(diagnostic) => {
-                ui.diagnostics(&[*diagnostic], sources);
+                ui.diagnostics(&[*diagnostic], &plan.sources);
                 return Ok(Err(()));
             }
         };
-        upgrade.rehearsed(&done);
-        let words = rehearsal::line(&done.tried, &done.fits, done.pause, "");
-        let pause = done.pause.map(|pause| pause.whole);
-        let event = json::rehearsal(self.node, &words, &done.tried, &done.children, pause);
-        self.line(event.clone());
-        let unfit = upgrade.unrehearsed(&done);
-        if done.failed() > 0 || done.misfits() || unfit.is_some() {
-            let found = done.diagnostics().into_iter().chain(unfit);
-            ui.diagnostics(&found.collect::<Vec<_>>(), sources);
-            return Ok(Err(()));
+        let looked = rehearse::judged(plan, self.node, upgrade, &done, "");
+        self.line(looked.phase.event.clone());
+        if let Some(window) = &looked.window {
+            ui.status(window);
         }
-        Ok(Ok(Some(FirstPhase {
-            event,
-            pause: done.pause,
-            figures: done.figures,
-        })))
+        self.diagnostics(&looked.found);
+        Ok(match looked.fails {
+            true => Err(()),
+            false => Ok(Some(looked.phase)),
+        })
     }
 
     fn run(

@@ -365,6 +365,8 @@ codes! {
     W651,
     /// The upgrade does not start, stop or restart all children of a supervisor that its new `init/1` specifies otherwise.
     W652,
+    /// Part of an upgrade does not go live: it is switched before, in a window of its own.
+    W653,
     /// An undo has restored code and states, but not what a conversion changed outside of its state.
     E624,
     /// Processes that were suspended crashed after the resume; that counts as a failed `verify`.

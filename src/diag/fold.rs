@@ -153,7 +153,7 @@ mod tests {
         assert!(is_bare(&bare) && !is_bare(&bare.clone().help("do")));
         assert!(!is_bare(&Diagnostic::new(Code::E604, "it failed")));
         let line = one_line(&bare, Style::default());
-        assert_eq!(line, "warning[W332]: a.app is not applied");
+        assert_eq!(line, "⚠ warning[W332]: a.app is not applied");
     }
 
     #[test]

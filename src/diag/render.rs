@@ -90,7 +90,7 @@ pub(crate) fn is_bare(diagnostic: &Diagnostic) -> bool {
     !diagnostic.is_error() && labels.is_empty() && notes.is_empty() && help.is_none()
 }
 
-/// A warning that says all in its title, on one line: `warning[W332]: …`.
+/// A warning that says all in its title, on one line: `⚠ warning[W332]: …`.
 pub(crate) fn one_line(diagnostic: &Diagnostic, style: Style) -> String {
     let line = heading(diagnostic, usize::MAX, style);
     let line = line.trim_end();
@@ -101,12 +101,17 @@ pub(crate) fn one_line(diagnostic: &Diagnostic, style: Style) -> String {
     }
 }
 
-/// `error[E604]: …`, as rustc writes it: what and how bad it is, and what it is about, on the line where one looks first
+/// `✗ error[E604]: …`, as rustc writes it but for the mark: what and how bad it is, and what it is about, on the line where one looks first
 /// and that a search finds. The words say what colours say.
 fn heading(diagnostic: &Diagnostic, width: usize, style: Style) -> String {
     let word = word(diagnostic.severity());
     let title = safe::line(&diagnostic.title);
-    let text = format!("{word}[{}]: {title}", diagnostic.code);
+    let mark = match (diagnostic.severity(), style.unicode) {
+        (Severity::Error, true) => "✗ ",
+        (Severity::Warning, true) => "⚠ ",
+        _ => "",
+    };
+    let text = format!("{mark}{word}[{}]: {title}", diagnostic.code);
     let lines = match width {
         usize::MAX => vec![Cow::Borrowed(text.as_str())],
         width => wrap(&text, width.saturating_sub(4).max(20)),
@@ -119,7 +124,7 @@ fn heading(diagnostic: &Diagnostic, width: usize, style: Style) -> String {
             Severity::Advice => "1;36",
         };
         // Before the first `:`, which no code has in it.
-        let end = word.len() + diagnostic.code.as_str().len() + 2;
+        let end = mark.len() + word.len() + diagnostic.code.as_str().len() + 2;
         let (head, rest) = out.split_at(end.min(out.len()));
         let (on, bold, off) = (safe::sgr(color), safe::sgr("1"), safe::sgr("0"));
         out = format!("{on}{head}{off}{bold}{rest}{off}");

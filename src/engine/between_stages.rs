@@ -169,7 +169,7 @@ impl<'e> Walk<'e, '_> {
             kind,
         };
         // Opened for each event, and there are few: of a gate, and of holds whose answer changes. A record that is open is
-        // locked, and who attaches to that run or takes it back meanwhile could not write into it.
+        // locked, and a client that attaches to that run or takes it back meanwhile could not write into it.
         let summary = run
             .name
             .as_deref()

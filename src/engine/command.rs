@@ -100,6 +100,27 @@ impl CommandRun {
             _ => None,
         }
     }
+
+    /// How it ended, in words; `within`: how long it might take.
+    pub fn why(&self, within: Duration) -> String {
+        match &self.end {
+            CommandEnd::Exit(code) => format!("exit code {code}"),
+            CommandEnd::Signal(signal) => format!("ended by signal {signal}"),
+            CommandEnd::TooLong => {
+                let within = humantime::format_duration(within);
+                format!("it took longer than {within} and was ended")
+            }
+            CommandEnd::Stopped => "it was ended on request".to_owned(),
+            CommandEnd::NotStarted(why) => format!("it could not be started: {why}"),
+        }
+    }
+
+    /// The processes that are left, in words; `None` when there are none.
+    pub fn left_in_words(&self) -> Option<String> {
+        let left: Vec<String> = self.left.iter().map(ToString::to_string).collect();
+        let words = format!("processes that could not be ended: {}", left.join(", "));
+        (!left.is_empty()).then_some(words)
+    }
 }
 
 /// Takes away the variables of this process that hold a cookie, or may.
@@ -164,25 +185,27 @@ pub(super) fn run(
     // What belongs to another user by now (`sudo`) is not killed, and not waited for.
     await_end(&child);
     let mut left = killed(&what.id);
-    let status = match is_over(&child) {
-        true => child.wait().map(Some),
-        false => {
-            left.extend(pid(&child).filter(|pid| !left.contains(pid)));
-            Ok(None)
+    let end = match cut {
+        // Without a cut it is over, and this does not wait.
+        None => match child.wait() {
+            Ok(status) => match status.code() {
+                Some(code) => CommandEnd::Exit(code),
+                None => CommandEnd::Signal(status.signal().unwrap_or_default()),
+            },
+            Err(why) => CommandEnd::NotStarted(why.to_string()),
+        },
+        Some(cut) => {
+            match is_over(&child) {
+                true => _ = child.wait(),
+                false => left.extend(pid(&child).filter(|pid| !left.contains(pid))),
+            }
+            cut
         }
     };
     let waited = Instant::now();
     while !reader.is_finished() && waited.elapsed() < REST {
         thread::sleep(LOOK);
     }
-    let end = cut.unwrap_or_else(|| match status {
-        Err(why) => CommandEnd::NotStarted(why.to_string()),
-        Ok(status) => match status.map(|status| (status.code(), status.signal())) {
-            Some((Some(code), _)) => CommandEnd::Exit(code),
-            Some((None, signal)) => CommandEnd::Signal(signal.unwrap_or_default()),
-            None => CommandEnd::TooLong,
-        },
-    });
     let tail = tail.lock().map(|tail| tail.clone()).unwrap_or_default();
     let (first, second) = tail.as_slices();
     CommandRun {
@@ -276,25 +299,15 @@ fn pid(child: &Child) -> Option<Pid> {
     Pid::from_raw(i32::try_from(child.id()).ok()?)
 }
 
-/// Signals everything that a command has started: its group, and those with its mark.
+/// Signals everything that a command has started: its group, and those with its mark. One that forks while it is looked
+/// for is left to [`killed`].
 fn signal(child: &Child, id: &str, signal: Signal) {
     if let Some(pid) = pid(child) {
         let _ = rustix::process::kill_process_group(pid, signal);
     }
-    /// A process that forks while it is looked for is found the next time.
-    const LOOKS: u32 = 5;
-    for _ in 0..LOOKS {
-        let others = marked(id);
-        let others = others
-            .into_iter()
-            .filter(|other| Some(*other) != pid(child));
-        let mut found = false;
-        for other in others {
-            found |= rustix::process::kill_process(other, signal).is_ok();
-        }
-        if !found || signal != Signal::KILL {
-            return;
-        }
+    let others = marked(id).into_iter();
+    for other in others.filter(|other| Some(*other) != pid(child)) {
+        let _ = rustix::process::kill_process(other, signal);
     }
 }
 

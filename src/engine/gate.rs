@@ -1,6 +1,6 @@
 //! The command of a `gate`, between two stages, and why it does not let the next one begin.
 
-use super::command::{self, BoundedCommand, CommandEnd, CommandRun};
+use super::command::{self, BoundedCommand, CommandRun};
 use crate::diag::{Code, Diagnostic};
 use crate::exec::Interrupt;
 use crate::plan::{Gate, Plan};
@@ -29,14 +29,7 @@ pub(super) fn run(
 
 /// E646: why the next stage is not begun.
 pub(super) fn refusal(gate: &Gate, run: &CommandRun, before: &str) -> Diagnostic {
-    let within = humantime::format_duration(gate.within);
-    let why = match &run.end {
-        CommandEnd::Exit(code) => format!("exit code {code}"),
-        CommandEnd::Signal(signal) => format!("ended by signal {signal}"),
-        CommandEnd::TooLong => format!("it took longer than {within} and was ended"),
-        CommandEnd::Stopped => "it was ended on request".to_owned(),
-        CommandEnd::NotStarted(why) => format!("it could not be started: {why}"),
-    };
+    let why = run.why(gate.within);
     let shown = run.lines.len().saturating_sub(LINES);
     let title = format!(
         "the gate `{}` does not let {before} begin: {why}",
@@ -49,11 +42,7 @@ pub(super) fn refusal(gate: &Gate, run: &CommandRun, before: &str) -> Diagnostic
             .chain(run.lines[shown..].iter().map(|line| format!("  {line}")))
             .collect(),
     };
-    if !run.left.is_empty() {
-        let left: Vec<String> = run.left.iter().map(ToString::to_string).collect();
-        let note = format!("processes that could not be ended: {}", left.join(", "));
-        diagnostic.notes.push(note);
-    }
+    diagnostic.notes.extend(run.left_in_words());
     let folder = match gate.folder.to_str() {
         Some(".") => "the folder of the plan".to_owned(),
         _ => gate.folder.display().to_string(),

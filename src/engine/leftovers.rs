@@ -271,6 +271,7 @@ impl Traces {
     pub fn is_clean(&self) -> bool {
         self.mine().next().is_none()
             && self.seen.agents.is_empty()
+            && self.seen.shims.is_empty()
             && self.seen.breakpoints.is_empty()
             && self.left.is_none()
     }
@@ -280,6 +281,7 @@ impl Traces {
         self.left.is_some()
             && self.mine().next().is_none()
             && self.seen.agents.is_empty()
+            && self.seen.shims.is_empty()
             && self.seen.breakpoints.is_empty()
     }
 
@@ -314,6 +316,11 @@ impl Traces {
         lines.extend(self.left.iter().flat_map(LeftStates::lines));
         for agent in &self.seen.agents {
             lines.push(format!("{agent}: the code of the run's own processes"));
+        }
+        for module in &self.seen.shims {
+            lines.push(format!(
+                "{module} is loaded as the shim of a live window that was not ended: its processes go on; left alone"
+            ));
         }
         for module in &self.seen.breakpoints {
             lines.push(format!("breakpoints in {module}"));

@@ -11,13 +11,13 @@
     reason = "the build command of a plan runs in a worktree, and what it gave is kept in the state folder"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use md5::Digest;
@@ -28,7 +28,7 @@ use crate::atomic_file;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::facts::change::ChangeSet;
 use crate::facts::local::files;
-use crate::name::{Md5, Module};
+use crate::name::{Md5, Module, NodeName};
 use crate::plan::{GitBuild, Plan};
 use crate::state::beams::{Store, hex};
 
@@ -37,6 +37,9 @@ const CHECKOUT: Duration = Duration::from_secs(300);
 
 /// Beams of a build that are looked at; more than any project has.
 const MOST_BEAMS: usize = 50_000;
+
+/// How many beams are read before their copies are written, at the same time.
+const AT_ONCE: usize = 256;
 
 /// How many modules a diagnostic names.
 const NAMED: usize = 8;
@@ -69,13 +72,43 @@ pub(super) struct Workshop<'a> {
     pub settings: &'a Settings,
     /// Where copies are kept.
     pub store: &'a Store,
+    /// What has failed before.
+    pub failed: &'a FailedBuilds,
+    /// The node that it is for.
+    pub node: &'a NodeName,
     /// The release of the node, by which digests differ.
     pub otp: u32,
 }
 
-/// Builds that have failed in this process, by the file that would remember what they give: other nodes need not wait for
-/// the same.
-static FAILED: Mutex<BTreeMap<PathBuf, Diagnostic>> = Mutex::new(BTreeMap::new());
+/// Builds that have failed since the plan was opened: other nodes of a rollout need not wait for the same. A node that
+/// asks again (`watch`, `:refresh`) has it tried anew: what was wrong with the network may be over.
+#[derive(Debug, Default)]
+pub(super) struct FailedBuilds(Mutex<BTreeMap<FailedBuild, (Diagnostic, BTreeSet<NodeName>)>>);
+
+/// The file that would remember what the build gives, and how long it might take.
+type FailedBuild = (PathBuf, Duration);
+
+impl FailedBuilds {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<FailedBuild, (Diagnostic, BTreeSet<NodeName>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What another node was refused.
+    fn before(&self, build: &FailedBuild, node: &NodeName) -> Option<Diagnostic> {
+        let mut all = self.all();
+        let (why, nodes) = all.get_mut(build)?;
+        if nodes.insert(node.clone()) {
+            return Some(why.clone());
+        }
+        all.remove(build);
+        None
+    }
+
+    fn keep(&self, build: FailedBuild, node: &NodeName, why: &Diagnostic) {
+        let nodes = BTreeSet::from([node.clone()]);
+        self.all().insert(build, (why.clone(), nodes));
+    }
+}
 
 /// What a build has given, by module; a module may be in it more than once (`_build/test`).
 type Built = BTreeMap<Module, Vec<Md5>>;
@@ -205,18 +238,17 @@ impl<'a> Source<'a> {
         Some(built)
     }
 
-    /// Builds it, unless that has failed before.
+    /// Builds it, unless that has failed for another node.
     fn built_once(&self, workshop: &Workshop<'_>) -> Result<Built> {
-        let index = self.index(workshop);
-        let failed = || FAILED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(before) = failed().get(&index) {
-            return Err(Box::new(before.clone()));
+        let build = (self.index(workshop), self.what.within);
+        if let Some(before) = workshop.failed.before(&build, workshop.node) {
+            return Err(Box::new(before));
         }
         let built = self.built(workshop);
         if let Err(why) = &built
             && workshop.settings.interrupt.count() == 0
         {
-            failed().insert(index, (**why).clone());
+            workshop.failed.keep(build, workshop.node, why);
         }
         built
     }
@@ -235,15 +267,19 @@ impl<'a> Source<'a> {
         let mut tree = Worktree::add(self, workshop)?;
         self.run(&mut tree, workshop)?;
         let (mut built, mut index) = (Built::new(), String::new());
-        for path in beams_below(&tree.path()) {
-            let Ok(beam) = files::read_beam_file(&path) else {
-                continue;
-            };
-            let facts = beam.facts.on(workshop.otp);
+        for some in beams_below(&tree.path()).chunks(AT_ONCE) {
+            let beams = some.iter().filter_map(|path| {
+                let beam = files::read_beam_file(path).ok()?;
+                Some((beam.facts.on(workshop.otp), beam.bytes))
+            });
+            let beams: Vec<_> = beams.collect();
+            let copies = beams.iter().map(|(facts, bytes)| (facts.md5, &bytes[..]));
             // A store that cannot be written has no copies: said where they lack.
-            let _ = workshop.store.put(&facts.md5, &beam.bytes);
-            index += &format!("{} {}\n", facts.md5, facts.module.as_str());
-            built.entry(facts.module).or_default().push(facts.md5);
+            let _ = workshop.store.put_missing(&copies.collect());
+            for (facts, _) in beams {
+                index += &format!("{} {}\n", facts.md5, facts.module.as_str());
+                built.entry(facts.module).or_default().push(facts.md5);
+            }
         }
         let file = self.index(workshop);
         // Without it the revision is built again the next time.
@@ -268,30 +304,20 @@ impl<'a> Source<'a> {
         let mut begun = |group| tree.entrust(Some(group));
         let run = command::run(&what, workshop.plan, interrupt, 0, &mut begun);
         tree.entrust(None);
-        let within = humantime::format_duration(self.what.within);
-        let (title, note, help) = match &run.end {
+        let (title, help) = match &run.end {
             CommandEnd::Exit(0) => return Ok(()),
-            CommandEnd::Exit(code) => ("failed", format!("exit code {code}"), None),
-            CommandEnd::Signal(signal) => ("failed", format!("ended by signal {signal}"), None),
-            CommandEnd::TooLong => (
-                "took too long",
-                format!("it may take {within}"),
-                Some("`within => 30m` gives it more time"),
-            ),
-            CommandEnd::Stopped => ("was interrupted", "as requested".to_owned(), None),
-            CommandEnd::NotStarted(why) => ("cannot begin", why.clone(), None),
+            CommandEnd::Exit(_) | CommandEnd::Signal(_) => ("failed", None),
+            CommandEnd::TooLong => ("took too long", Some("`within => 30m` gives it more time")),
+            CommandEnd::Stopped => ("was interrupted", None),
+            CommandEnd::NotStarted(_) => ("cannot begin", None),
         };
         let title = format!("the build of `{}` {title}", self.what.revision);
         let label = format!("`{}`, in a worktree of {}", self.what.build, self.short());
         let mut diagnostic = Diagnostic::new(Code::E806, title)
             .label(self.what.span, label)
-            .note(note);
+            .note(run.why(self.what.within));
         diagnostic.help = help.map(str::to_owned);
-        if !run.left.is_empty() {
-            let left: Vec<String> = run.left.iter().map(ToString::to_string).collect();
-            let left = format!("processes that could not be ended: {}", left.join(", "));
-            diagnostic = diagnostic.note(left);
-        }
+        diagnostic.notes.extend(run.left_in_words());
         let diagnostic = run.lines.into_iter().fold(diagnostic, Diagnostic::note);
         Err(Box::new(diagnostic.note("nothing was changed")))
     }
@@ -439,18 +465,17 @@ impl<'a> Worktree<'a> {
         let mut begun = |group| tree.entrust(Some(group));
         let run = command::run(&what, workshop.plan, interrupt, 0, &mut begun);
         tree.entrust(None);
-        match run.end {
-            CommandEnd::Exit(0) => Ok(tree),
-            CommandEnd::TooLong => Err(failed("it took too long".to_owned())),
-            CommandEnd::Stopped => Err(failed("it was interrupted".to_owned())),
-            CommandEnd::NotStarted(why) => Err(failed(why)),
-            CommandEnd::Exit(_) | CommandEnd::Signal(_) => {
-                let said = run.lines.join(" ");
-                Err(failed(
-                    said.strip_prefix("fatal: ").unwrap_or(&said).to_owned(),
-                ))
-            }
+        if run.exit() == Some(0) {
+            return Ok(tree);
         }
+        let said = run.lines.join(" ");
+        let said = said.strip_prefix("fatal: ").unwrap_or(&said);
+        let mut diagnostic = failed(run.why(CHECKOUT));
+        diagnostic.notes.extend(run.left_in_words());
+        if !said.is_empty() {
+            diagnostic.notes.push(said.to_owned());
+        }
+        Err(diagnostic)
     }
 
     fn path(&self) -> PathBuf {
@@ -512,4 +537,24 @@ fn beams_below(folder: &Path) -> Vec<PathBuf> {
     }
     found.sort();
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_build_is_not_tried_for_other_nodes_and_is_for_one_that_asks_again() {
+        let failed = FailedBuilds::default();
+        let build = |within| (PathBuf::from("index"), Duration::from_secs(within));
+        let (one, two) = (NodeName::new("one@host"), NodeName::new("two@host"));
+        let why = Diagnostic::new(Code::E806, "it failed");
+        assert_eq!(failed.before(&build(1), &one), None);
+        failed.keep(build(1), &one, &why);
+        assert_eq!(failed.before(&build(1), &two), Some(why.clone()));
+        assert_eq!(failed.before(&build(2), &two), None, "it may take longer");
+        assert_eq!(failed.before(&build(1), &two), None, "it asks again");
+        failed.keep(build(1), &two, &why);
+        assert_eq!(failed.before(&build(1), &one), Some(why));
+    }
 }

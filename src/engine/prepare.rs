@@ -54,6 +54,12 @@ pub struct Upgrade {
     /// What the plan wants on the node's disk, and is not there although it runs.
     #[doc(hidden)]
     pub unwritten: UnpersistedFiles,
+    /// Whether a rehearsal has converted states of all modules that go live.
+    #[doc(hidden)]
+    pub tried_live: bool,
+    /// What is computed before the switch if `window auto`, which went live, suspends after all.
+    #[doc(hidden)]
+    pub suspending: Option<Box<Precomputed>>,
 }
 
 impl Upgrade {
@@ -129,32 +135,64 @@ impl Upgrade {
     /// E425: what a live window cannot be opened for, because a rehearsal has tried none of its states.
     #[doc(hidden)]
     pub fn unrehearsed(&self, done: &Rehearsal) -> Option<Diagnostic> {
-        let tried = |module: &Module| {
+        let unfit = self.unfit(done);
+        (!unfit.is_empty()).then(|| live::refusal(&unfit))
+    }
+
+    fn unfit(&self, done: &Rehearsal) -> Vec<Unfit> {
+        self.untried_live(|module| {
             let tried = done.tried.iter().find(|tried| tried.module == *module);
             tried.is_some_and(|tried| tried.processes == 0 || tried.converted > 0)
-        };
+        })
+    }
+
+    /// E425 for an upgrade that has had no rehearsal at all.
+    pub(super) fn never_rehearsed(&self) -> Option<Diagnostic> {
+        match self.tried_live {
+            true => None,
+            false => {
+                let unfit = self.untried_live(|_| false);
+                (!unfit.is_empty()).then(|| live::refusal(&unfit))
+            }
+        }
+    }
+
+    fn untried_live(&self, tried: impl Fn(&Module) -> bool) -> Vec<Unfit> {
         let has_processes = |module: &Module| {
             let changed = self.changes.modules.get(module);
             changed.is_some_and(|changed| changed.processes > 0)
         };
-        let unfit = self
-            .rules
-            .live
-            .keys()
-            .filter(|module| has_processes(module) && !tried(module));
-        let unfit: Vec<Unfit> = unfit
+        let modules = self.rules.live.keys();
+        let unfit = modules.filter(|module| has_processes(module) && !tried(module));
+        unfit
             .map(|module| Unfit {
                 module: Some(module.clone()),
                 why: "no conversion of it could be tried beforehand".to_owned(),
             })
-            .collect();
-        (!unfit.is_empty()).then(|| live::refusal(&unfit))
+            .collect()
     }
 
     /// Keeps what a rehearsal right before the run has tried: for how long the processes of a window are suspended does
     /// not have to hold a second trial.
+    ///
+    /// A line about it when `window auto` suspends after all, because something could not be tried.
     #[doc(hidden)]
-    pub fn rehearsed(&mut self, done: &Rehearsal) {
+    #[must_use]
+    pub fn rehearsed(&mut self, done: &Rehearsal) -> Option<String> {
+        let unfit = self.unfit(done);
+        let mut changed = None;
+        if let (false, Some(precomputed)) = (unfit.is_empty(), self.suspending.take()) {
+            let why: Vec<String> = live::lines(&unfit).collect();
+            changed = Some(format!(
+                "window auto, so single after all: {}",
+                why.join("; ")
+            ));
+            self.script.kind = WindowPolicy::Single;
+            self.script.chosen = Some(unfit);
+            self.rules.live.clear();
+            self.rules.precomputed = *precomputed;
+        }
+        self.tried_live = self.unrehearsed(done).is_none();
         let handlers = &self.rules.precomputed.modules;
         // Of a manager of event handlers one was tried.
         let all = |tried: &&Tried| {
@@ -174,6 +212,7 @@ impl Upgrade {
         let early = names(&early.collect::<Vec<_>>());
         self.rules.precomputed.rehearsed = names(&tried);
         self.rules.precomputed.early = early;
+        changed
     }
 }
 
@@ -207,7 +246,12 @@ pub fn decide(
         rules.env = configured.collect();
     }
     let high = high::high(&changes, &rules);
+    let unproven = plan.rehearse.never || settings.no_rehearsal;
     let windows = match plan.engine {
+        // What goes live has been seen to convert.
+        ExecutionEngine::Updo if plan.windows == WindowPolicy::Auto && unproven => {
+            WindowPolicy::Single
+        }
         ExecutionEngine::Updo => plan.windows,
         ExecutionEngine::ReleaseHandler(_) => WindowPolicy::Otp,
     };
@@ -216,24 +260,38 @@ pub fn decide(
         diagnostics.push(*refused);
         lower::single(&changes, &rules, high)
     });
+    if plan.windows == WindowPolicy::Auto && unproven {
+        script.chosen = Some(vec![Unfit {
+            module: None,
+            why: "conversions are not rehearsed".to_owned(),
+        }]);
+    }
     diagnostics.extend(insert::insert(&mut script, &rules, &manual.insertions));
     diagnostics.extend(removed::advice(&script, &facts));
     diagnostics.extend(release_handler::set(plan, &changes, &mut script));
     if !settings.convert_after_switch {
         rules.precomputed = precompute::precomputed(&changes, &rules, &script, facts.otp);
     }
+    let mut suspending = None;
     match live::live(&changes, &rules, &script, facts.otp) {
         Ok(live) if script.is_live() => {
             rules.live = live.modules;
+            if script.chosen.is_some() {
+                suspending = Some(Box::new(rules.precomputed.clone()));
+            }
             rules.precomputed = Precomputed {
                 converters: live.converters,
                 ..Precomputed::default()
             };
+            diagnostics.extend(live::held(&script.held));
         }
         Ok(_) => {}
         // What is shown then is what the refusal proposes.
         Err(unfit) => {
-            diagnostics.push(live::refusal(&unfit));
+            match &mut script.chosen {
+                Some(why) => *why = unfit,
+                None => diagnostics.push(live::refusal(&unfit)),
+            }
             script.kind = WindowPolicy::Single;
         }
     }
@@ -263,5 +321,7 @@ pub fn decide(
         diagnostics,
         no_undo,
         unwritten: UnpersistedFiles::default(),
+        tried_live: false,
+        suspending,
     }
 }

@@ -3,10 +3,13 @@
 
 use std::io::ErrorKind;
 
-use super::{Connection, Upgrade, absolute, now, owner, run_id};
+use super::environment::{now, owner};
+use super::{Connection, Upgrade};
 use crate::diag::{Code, Diagnostic};
 use crate::exec;
+use crate::plan::load::absolute;
 use crate::report::json;
+use crate::state::beams::hex;
 use crate::state::runs::{RecordedRun, RunRecord, RunRecords};
 
 impl Connection<'_> {
@@ -86,4 +89,23 @@ impl Connection<'_> {
             .note("updo rollback, attach, log and report will not find it")
             .help("give it a folder that it can write: UPDO_STATE_DIR=FOLDER")
     }
+}
+
+/// A name for a run: four hexadecimal digits that no recorded run has.
+pub(super) fn run_id(records: &RunRecords) -> String {
+    const TRIES: usize = 64;
+    let mut bytes = [0; 2];
+    let mut name = String::new();
+    for _ in 0..TRIES {
+        // Without randomness the process number has to do: the agent's name must only differ from its
+        // neighbours'.
+        if getrandom::fill(&mut bytes).is_err() {
+            bytes.copy_from_slice(&std::process::id().to_le_bytes()[..2]);
+        }
+        name = hex(&bytes);
+        if !records.has(&name) {
+            break;
+        }
+    }
+    name
 }

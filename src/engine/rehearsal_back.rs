@@ -1,7 +1,7 @@
 //! The way back in a rehearsal: who would convert the new states in a rollback, and what it would not give back.
 
 use super::Upgrade;
-use super::rehearsal::conversion_kind;
+use super::trials::conversion_kind;
 use crate::diag::Diagnostic;
 use crate::exec::rehearsal::{BackBy, StateKind, Trial, Tried};
 use crate::name::Module;
@@ -11,15 +11,44 @@ use crate::rules::ModuleType;
 use crate::rules::conversions::effects;
 use crate::twin::conversion::Conversion;
 
-/// Whose code the way back of a trial runs; why it is not tried, in words. A supervisor goes back by what it has kept:
-/// there the version that runs is only asked for its specifications.
-pub(super) fn back_by(upgrade: &Upgrade, trial: &Trial) -> Result<BackBy, String> {
+/// Whether the run can be rolled back as a whole. Without that no state is converted back, and none is lost.
+pub(super) fn goes_back(plan: &Plan, upgrade: &Upgrade) -> bool {
+    plan.rollback != RollbackPolicy::Never && upgrade.has_way_back()
+}
+
+/// Decides what of the way back is tried with a conversion. Why not, in words, where the plan has a rollback.
+pub(super) fn decide(plan: &Plan, upgrade: &Upgrade, trial: &mut Trial) -> Option<String> {
+    if trial.keep {
+        return None;
+    }
+    // It goes back by what it has kept: the version that runs is only asked for its specifications.
+    if trial.kind == StateKind::Supervisor {
+        trial.old_init = trial.by.is_none() && by_running(upgrade, trial).is_ok();
+        return None;
+    }
+    if plan.rollback == RollbackPolicy::Never {
+        return None;
+    }
+    match back_by(upgrade, trial) {
+        Ok(_) if !goes_back(plan, upgrade) => {
+            Some("the upgrade as a whole has no way back".to_owned())
+        }
+        Ok(by) => {
+            trial.back = Some(by);
+            None
+        }
+        Err(why) => Some(why),
+    }
+}
+
+/// Whose code the way back of a trial runs; why it is not tried, in words.
+fn back_by(upgrade: &Upgrade, trial: &Trial) -> Result<BackBy, String> {
     if trial.by.is_some() {
         return Err("the plan's function has no way back".to_owned());
     }
     let decided = upgrade.rules.modules.get(&trial.module);
     let by_old = decided.is_some_and(|decided| decided.kind.value == ModuleType::Static);
-    if by_old || trial.kind == StateKind::Supervisor {
+    if by_old {
         return by_running(upgrade, trial);
     }
     let conversion = effects(&upgrade.changes, &trial.module, conversion_kind(trial.kind));
@@ -45,20 +74,12 @@ fn by_running(upgrade: &Upgrade, trial: &Trial) -> Result<BackBy, String> {
     }
 }
 
-/// W651 for each module with states that a rollback would not give back; none where there is no rollback.
-pub(super) fn lost(plan: &Plan, upgrade: &Upgrade, tried: &[Tried]) -> Vec<(Module, Diagnostic)> {
-    if plan.rollback == RollbackPolicy::Never || !upgrade.has_way_back() {
-        return Vec::new();
-    }
-    let by_old = |module: &Module| {
-        let decided = upgrade.rules.modules.get(module);
-        decided.is_some_and(|decided| decided.kind.value == ModuleType::Static)
-    };
+/// W651 for each module with states that a rollback would not give back.
+pub(super) fn lost(upgrade: &Upgrade, tried: &[Tried]) -> Vec<(Module, Diagnostic)> {
     let windows = upgrade.script.windows().len();
     let all = tried.iter().filter(|tried| tried.back.lost() > 0);
     let all = all.map(|tried| {
-        let by_old = by_old(&tried.module);
-        let lost = rehearsal_found::not_given_back(tried, by_old, windows > 1);
+        let lost = rehearsal_found::not_given_back(tried, windows > 1);
         (tried.module.clone(), lost)
     });
     all.collect()

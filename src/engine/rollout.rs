@@ -5,7 +5,6 @@
 //! after the nodes that are being upgraded. What happens is reported to a [`Watcher`], which also decides at a pause.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,6 +16,7 @@ use crate::exec::rollout_checks::{RolloutChecks, RolloutOutcome};
 use crate::exec::{Event, EventKind, Interrupt, NodeState, Outcome};
 use crate::facts::node::node_facts;
 use crate::name::{Module, NodeName};
+use crate::parallel::in_parallel;
 use crate::plan::Rollout;
 use crate::plan::rollout::{Pause, Stage};
 use crate::state::runs::RunRecords;
@@ -88,7 +88,12 @@ impl<'e> PreparedNode<'e> {
         engine: &'e Engine,
         nodes: &[NodeName],
     ) -> std::result::Result<Vec<Self>, Vec<Diagnostic>> {
-        let prepared = several_at_a_time(nodes, |node| Self::prepare(engine, node));
+        let prepared = in_parallel(
+            nodes,
+            AT_ONCE,
+            || (),
+            |(), node| Self::prepare(engine, node),
+        );
         let (good, bad): (Vec<_>, Vec<_>) = prepared.into_iter().partition(|one| one.is_ok());
         match bad.is_empty() {
             true => Ok(good.into_iter().flatten().collect()),
@@ -108,12 +113,17 @@ impl<'e> PreparedNode<'e> {
         nodes: &[Self],
         progress: &(dyn Fn(&NodeName, &Module, u64, u64) + Sync),
     ) -> Vec<Result<Option<Rehearsal>>> {
-        several_at_a_time(nodes, |prepared| {
-            let node = prepared.node();
-            let mut progress = |module: &Module, done, all| progress(node, module, done, all);
-            let connection = &prepared.connection;
-            connection.rehearse_first(&prepared.upgrade, &mut progress)
-        })
+        in_parallel(
+            nodes,
+            AT_ONCE,
+            || (),
+            |(), prepared| {
+                let node = prepared.node();
+                let mut progress = |module: &Module, done, all| progress(node, module, done, all);
+                let connection = &prepared.connection;
+                connection.rehearse_first(&prepared.upgrade, &mut progress)
+            },
+        )
     }
 
     pub(super) fn node(&self) -> &NodeName {
@@ -131,7 +141,8 @@ impl<'e> PreparedNode<'e> {
             return Ok(None);
         }
         if lost {
-            let fresh = Self::prepare(engine, self.node())?;
+            let mut fresh = Self::prepare(engine, self.node())?;
+            fresh.upgrade.tried_live = self.upgrade.tried_live;
             let same = fresh.upgrade.content() == self.upgrade.content();
             return match same && !fresh.upgrade.is_refused() {
                 true => Ok(Some(Self {
@@ -189,35 +200,6 @@ impl<'e> PreparedNode<'e> {
         diagnostic.notes = notes;
         diagnostic.note("nothing was changed on this node")
     }
-}
-
-/// Does something for each of them, for so many at the same time; what came of it in their order. What waits for a node
-/// keeps no other one waiting.
-fn several_at_a_time<T: Sync, U: Send>(all: &[T], work: impl Fn(&T) -> U + Sync) -> Vec<U> {
-    let next = AtomicUsize::new(0);
-    let worker = || {
-        let mut done = Vec::new();
-        while let at = next.fetch_add(1, Ordering::Relaxed)
-            && let Some(one) = all.get(at)
-        {
-            done.push((at, work(one)));
-        }
-        done
-    };
-    let mut done: Vec<(usize, U)> = thread::scope(|scope| {
-        let workers: Vec<_> = (0..all.len().min(AT_ONCE))
-            .map(|_| scope.spawn(worker))
-            .collect();
-        let joined = workers.into_iter().map(|worker| {
-            // A panic there is a panic here.
-            worker
-                .join()
-                .unwrap_or_else(|why| std::panic::resume_unwind(why))
-        });
-        joined.flatten().collect()
-    });
-    done.sort_by_key(|(at, _)| *at);
-    done.into_iter().map(|(_, of)| of).collect()
 }
 
 /// What happens in a rollout.

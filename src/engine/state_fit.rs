@@ -157,7 +157,7 @@ fn both(held: &HeldForms) -> (Held, Held) {
 }
 
 /// States that do not fit, of all modules.
-pub(super) fn fits(upgrade: &Upgrade, tried: &[Tried]) -> Vec<Fit> {
+pub(super) fn fits(upgrade: &Upgrade, tried: &[&Tried]) -> Vec<Fit> {
     let mut found = Vec::new();
     for tried in tried.iter().filter(|tried| !tried.held.is_empty()) {
         let Some(mut versions) = Versions::of(&upgrade.changes, &tried.module) else {
@@ -176,9 +176,6 @@ pub(super) fn fits(upgrade: &Upgrade, tried: &[Tried]) -> Vec<Fit> {
 
 /// Finds which states that a rollback would make the running version could not take.
 pub(super) fn fits_back(upgrade: &Upgrade, tried: &mut Tried) {
-    if tried.back.others.is_empty() {
-        return;
-    }
     let Some(mut versions) = Versions::of(&upgrade.changes, &tried.module) else {
         return;
     };
@@ -205,7 +202,7 @@ fn add(found: &mut Vec<Fit>, fit: Fit) {
 pub(super) fn held_data(
     upgrade: &Upgrade,
     grown: &Grown,
-    tried: &[Tried],
+    tried: &[&Tried],
     fits: &[Fit],
 ) -> Vec<Diagnostic> {
     let mut found = Vec::new();

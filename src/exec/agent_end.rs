@@ -11,7 +11,7 @@ use crate::diag::{Code, Diagnostic};
 use crate::name::NodeName;
 use crate::node::agent::protocol::{
     Abandoned, CleanedUp, Codec, EndState, Finished, Lingering, Micros, Process, Reason, Run,
-    Settled,
+    Settled, Unconverted,
 };
 use crate::term::{Pid, Term};
 
@@ -184,6 +184,9 @@ fn half_way(mut diagnostic: Diagnostic, end: &Run, run: &str, node: &NodeName) -
     if end.no_old_code.is_some() {
         return old_code::no_way_back(end, node);
     }
+    if let Some(kept) = end.kept_new.as_ref().filter(|kept| !kept.is_empty()) {
+        return kept_new(diagnostic, kept);
+    }
     match &end.new {
         Some(new) => diagnostic
             .note(format!(
@@ -193,6 +196,22 @@ fn half_way(mut diagnostic: Diagnostic, end: &Run, run: &str, node: &NodeName) -
             .help("no process is suspended; correct the plan and run again, or run the expressions above"),
         None => diagnostic,
     }
+}
+
+/// The code is the old one again, and the states of these processes are not.
+fn kept_new(mut diagnostic: Diagnostic, processes: &[Unconverted]) -> Diagnostic {
+    diagnostic.title = "the code is old again, the states of these processes are not".to_owned();
+    for process in processes {
+        let first = process.reason.lines().next().unwrap_or_default();
+        diagnostic.notes.push(format!(
+            "{} of {}: the new version does not convert its state back: {first}",
+            shown(&process.pid),
+            process.module.as_str()
+        ));
+    }
+    diagnostic.help(
+        "they may fail at their next event; end them, so that their supervisors restart them with the old code",
+    )
 }
 
 /// The code is what it was; children are not, or what conversions did elsewhere.

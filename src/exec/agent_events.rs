@@ -45,6 +45,10 @@ impl Watch<'_, '_> {
                     self.step_started(step);
                 }
             }
+            AgentEvent::LiveSwitched { .. } => {
+                self.live = true;
+                self.outcome.touched = true;
+            }
             AgentEvent::StepProgress {
                 step: StepRef::Step(id),
                 done,
@@ -95,7 +99,7 @@ impl Watch<'_, '_> {
             AgentEvent::UndoStarted { why } => {
                 let conversion = matches!(why, Reason::ConversionFailed { .. });
                 // The last look at the clock is the first thing that the step of the switch does.
-                if matches!(why, Reason::OverBudget { .. }) || (self.live && !goes_round(&why)) {
+                if matches!(why, Reason::OverBudget { .. }) {
                     self.outcome.touched = self.touched_before;
                 }
                 let mut why = match self.hook_failed.take() {
@@ -163,10 +167,9 @@ impl Watch<'_, '_> {
     fn step_started(&mut self, step: &Step) {
         let switches = matches!(
             step.kind,
-            StepKind::Load | StepKind::Delete | StepKind::Live | StepKind::ReleaseHandler
+            StepKind::Load | StepKind::Delete | StepKind::ReleaseHandler
         );
-        self.live = step.kind == StepKind::Live;
-        if switches && self.heeded && !self.outcome.touched && !self.live {
+        if switches && self.heeded && !self.outcome.touched {
             let text = "too late: modules are switched already, the run completes on the node";
             let text = text.to_owned();
             self.tell(EventKind::Interrupt { text });
@@ -181,7 +184,11 @@ impl Watch<'_, '_> {
     }
 
     fn step_finished(&mut self, step: &Step, took: Duration, result: &StepResult) {
-        self.live = false;
+        if std::mem::take(&mut self.live) && self.heeded {
+            let text = "too late: all processes have come to the new version, which stays";
+            let text = text.to_owned();
+            self.tell(EventKind::Interrupt { text });
+        }
         let attempts = match result {
             StepResult::Suspended(result) => Some((result.attempts, result.us.0)),
             _ => None,
@@ -351,18 +358,6 @@ fn plain(term: &Term) -> String {
 /// A pid as the node writes it.
 pub(super) fn shown(pid: &Pid) -> String {
     Term::Pid(pid.clone()).to_string()
-}
-
-/// Whether a step of a live window fails for this only when it has switched.
-fn goes_round(why: &Reason) -> bool {
-    matches!(
-        why,
-        Reason::ConversionFailed { .. }
-            | Reason::LiveFuns { .. }
-            | Reason::LiveAborted { .. }
-            | Reason::Deadline { .. }
-            | Reason::ExecutorDied { .. }
-    )
 }
 
 fn count(processes: usize) -> String {

@@ -80,8 +80,14 @@ pub(super) fn of(reason: &Reason) -> Diagnostic {
                 .note("nothing was changed: no module was switched, all processes were resumed")
                 .help("allow more: `budget 1s.` or --budget 1s; or divide it: `window minimal.`")
         }
-        Reason::LiveUnfit { unfit } => live_unfit(unfit).note("nothing was changed"),
-        Reason::LiveFuns { unfit } => live_unfit(unfit),
+        Reason::LiveUnfit { unfit } => {
+            let title = "no live window: something needs suspended processes";
+            live_unfit(title, unfit).note("nothing was changed")
+        }
+        Reason::LiveFuns { unfit } => {
+            let title = "the live window cannot be closed: funs of versions that would go are kept";
+            live_unfit(title, unfit)
+        }
         Reason::LiveAborted { .. } => Diagnostic::new(
             Code::E611,
             "called off in the live window: all modules are the old ones again",
@@ -196,9 +202,8 @@ fn not_suspended(processes: &[Process]) -> Diagnostic {
     diagnostic
 }
 
-/// E602: what was compared is not what the run has found.
-fn live_unfit(unfit: &[UnfitProcess]) -> Diagnostic {
-    let title = "no live window: something needs suspended processes";
+/// E425: each module or process, and what it needs.
+fn live_unfit(title: &str, unfit: &[UnfitProcess]) -> Diagnostic {
     let mut diagnostic = Diagnostic::new(Code::E425, title);
     for one in unfit.iter().take(NAMED) {
         let module = Term::Atom(one.module.clone());
@@ -211,6 +216,7 @@ fn live_unfit(unfit: &[UnfitProcess]) -> Diagnostic {
     diagnostic.help("suspend them for a short time: `window single.`")
 }
 
+/// E602: what was compared is not what the run has found.
 fn changed_meanwhile(modules: &[Atom]) -> Diagnostic {
     let title = format!(
         "modules are not in the version that was compared: {}",

@@ -107,7 +107,7 @@ pub struct Rejoin<'a> {
     pub view: NodeView<'a>,
     /// Whether `verify` is asked.
     pub verify: bool,
-    /// Whether to call the run off, as long as nothing is switched.
+    /// Whether to call the run off, as long as nothing is switched, or a live window is not settled.
     pub abort: bool,
     /// The source of requests to end.
     pub interrupt: &'a Interrupt,

@@ -42,16 +42,17 @@ fn made(
         false => "server",
     };
     let about = |way: &str, key: &str, other: &str, vsn: Term, twin: Term| {
-        Term::tuple([
-            Term::atom(way),
-            Term::atom(key),
-            Term::atom(other),
-            Term::atom(module.as_str()),
-            vsn,
-            extra.clone(),
-            twin,
-            Term::atom(kind),
-        ])
+        let pairs = [
+            ("way", Term::atom(way)),
+            ("key", Term::atom(key)),
+            ("other", Term::atom(other)),
+            ("module", Term::atom(module.as_str())),
+            ("vsn", vsn),
+            ("extra", extra.clone()),
+            ("twin", twin),
+            ("kind", Term::atom(kind)),
+        ];
+        Term::map(pairs.map(|(key, value)| (Term::atom(key), value)))
     };
     let there = about("up", &up, &down, vsn.clone(), Term::atom("none"));
     let vsn = Term::tuple([Term::atom("down"), vsn]);
@@ -75,7 +76,10 @@ fn made(
                 Term::atom("back"),
                 Term::binary(of(&old.bytes, &down, &back)?),
             ),
-            (Term::atom("funs"), Term::boolean(old.facts.funs > 0)),
+            (
+                Term::atom("funs"),
+                Term::boolean(old.facts.funs + new.facts.funs > 0),
+            ),
             (Term::atom("about"), there.clone()),
             (Term::atom("back_about"), back.clone()),
         ]))

@@ -177,7 +177,7 @@ impl Tried {
             checks: rehearsed.checks.iter().filter_map(checked).collect(),
             acting: Vec::new(),
             sizes: Sizes::read(rehearsed),
-            back: WentBack::read(&rehearsed.down),
+            back: WentBack::read(&rehearsed.down, trial.back),
             children: rehearsed.children.clone(),
             added: rehearsed.added,
             processes: rehearsed.processes,
@@ -450,16 +450,7 @@ mod tests {
             info.insert(Term::atom("us"), us);
             info.insert(Term::atom("slowest"), slowest);
             let read = Rehearsed::decode(&Term::Map(info)).expect("an answer");
-            let trial = Trial {
-                module: Module::new("cart"),
-                kind: StateKind::Server,
-                extra: Term::list([]),
-                keep: false,
-                by: None,
-                back: None,
-                seek: Seek::default(),
-                checks: Vec::new(),
-            };
+            let trial = Trial::new(Module::new("cart"), StateKind::Server);
             Tried::read(&trial, &read, &[])
         };
         let number = Term::Int;

@@ -1,6 +1,7 @@
 //! What a rehearsal finds beside the conversions themselves: what states take, and what becomes of them on the way back.
 
 use super::rehearsal_words::{conversion_in_words, reason_in_words, shape_in_words};
+use super::trial::BackBy;
 use crate::name::FunctionArity;
 use crate::node::agent::protocol::{DownTrial, HeldForms, OtherState, RehearsalFailure, Rehearsed};
 use crate::term::Term;
@@ -137,10 +138,12 @@ pub struct WentBack {
     pub failures: Vec<FailedState>,
     /// Why it was not tried.
     pub untried: Option<String>,
+    /// Who converts back, where it was tried.
+    pub by: Option<BackBy>,
 }
 
 impl WentBack {
-    pub(super) fn read(down: &DownTrial) -> Self {
+    pub(super) fn read(down: &DownTrial, by: Option<BackBy>) -> Self {
         let other = |other: &OtherState| OtherStates {
             was: shape_in_words(&other.was),
             is: shape_in_words(&other.is),
@@ -158,6 +161,7 @@ impl WentBack {
             others,
             failures: down.failures.iter().map(FailedState::read).collect(),
             untried: None,
+            by,
         }
     }
 

@@ -10,15 +10,20 @@ pub(super) fn shape_in_words(shape: &Shape) -> String {
         Shape::Tuple {
             size,
             first: Some(first),
-        } => format!("{{{first}, …}} of {size} elements"),
-        Shape::Tuple { size, first: None } => format!("tuple of {size} elements"),
+        } => format!("{{{first}, …}} of {}", of(*size, "element")),
+        Shape::Tuple { size, first: None } => format!("tuple of {}", of(*size, "element")),
         Shape::Struct { keys, name } => {
             let name = Module::new(name.as_str());
-            format!("%{name}{{}} of {keys} keys")
+            format!("%{name}{{}} of {}", of(*keys, "key"))
         }
-        Shape::Map { keys } => format!("map of {keys} keys"),
+        Shape::Map { keys } => format!("map of {}", of(*keys, "key")),
         other => other.encode().to_string(),
     }
+}
+
+fn of(number: u64, what: &str) -> String {
+    let many = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{many}")
 }
 
 /// What should be a shape, in words.
@@ -97,5 +102,18 @@ mod tests {
         );
         assert_eq!(words("no_memory"), "needs more memory than it is given");
         assert_eq!(words("{{{"), "{{{");
+        for (text, shape) in [
+            ("{badmatch,{map,0}}", "badmatch (map of 0 keys)"),
+            ("{badmatch,{map,1}}", "badmatch (map of 1 key)"),
+            ("{badmatch,{map,2}}", "badmatch (map of 2 keys)"),
+            ("{badmatch,{tuple,1}}", "badmatch (tuple of 1 element)"),
+            ("{badmatch,{tuple,1,ok}}", "badmatch ({ok, …} of 1 element)"),
+            (
+                "{badmatch,{struct,1,'Elixir.Cart'}}",
+                "badmatch (%Elixir.Cart{} of 1 key)",
+            ),
+        ] {
+            assert_eq!(words(&format!("{{error,{text},unknown}}")), shape);
+        }
     }
 }

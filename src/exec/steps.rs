@@ -24,7 +24,7 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let ranks = SuspendOrder::of(rules, script);
     // Without a process that would be suspended it is a switch as any other.
-    let live = script.is_live();
+    let live_from = script.live_from().unwrap_or(script.low.len());
     environment(&mut steps, rules, false);
     restarts::terminate(&mut steps, &rules.restarts);
     if let Executor::ReleaseHandler(libraries) = &script.by {
@@ -49,6 +49,7 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
     let mut rest = stay;
     while let Some((instruction, behind)) = rest.split_first() {
         let mut next = behind;
+        let live = stay.len() - rest.len() >= live_from;
         match instruction {
             Instruction::LoadObjectCode { .. } | Instruction::PointOfNoReturn => {}
             // Nothing is suspended: each process converts by itself, and no other step is about that.

@@ -69,13 +69,12 @@ impl StateKind {
     }
 }
 
-/// Whose code a rehearsal may run for the way back.
+/// Whose code converts back in a rollback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BackBy {
     /// The new version's: its states are converted before the old code is there again.
     New,
-    /// That of the version that runs: it converts when it is there again (`static`), and the `init/1` of a supervisor
-    /// says which children it had specified.
+    /// That of the version that runs: it converts when it is there again (`static`).
     Old,
 }
 
@@ -94,6 +93,8 @@ pub struct Trial {
     pub by: Option<(Module, Atom)>,
     /// Who converts in a rollback, where that can be tried.
     pub back: Option<BackBy>,
+    /// Of a supervisor: the `init/1` of the version that runs may be evaluated, for the children that it specifies.
+    pub old_init: bool,
     /// What is looked for inside of states and in tables.
     pub seek: Seek,
     /// The plan's checks on its states.
@@ -101,6 +102,21 @@ pub struct Trial {
 }
 
 impl Trial {
+    /// Of `code_change` with an `Extra` of `[]`: no way back, no checks.
+    pub fn new(module: Module, kind: StateKind) -> Self {
+        Self {
+            module,
+            kind,
+            extra: Term::list([]),
+            keep: false,
+            by: None,
+            back: None,
+            old_init: false,
+            seek: Seek::default(),
+            checks: Vec::new(),
+        }
+    }
+
     /// The module whose function converts.
     pub fn converts(&self) -> &Module {
         self.by.as_ref().map_or(&self.module, |(module, _)| module)

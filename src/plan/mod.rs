@@ -255,6 +255,8 @@ pub enum WindowPolicy {
     Own,
     /// No process is suspended: each converts its state when it first comes by a callback.
     Live,
+    /// [`WindowPolicy::Live`] where everything can go live and was rehearsed, else [`WindowPolicy::Single`].
+    Auto,
 }
 
 impl std::fmt::Display for WindowPolicy {
@@ -265,6 +267,7 @@ impl std::fmt::Display for WindowPolicy {
             Self::Otp => "otp",
             Self::Own => "own",
             Self::Live => "live",
+            Self::Auto => "auto",
         })
     }
 }

@@ -276,6 +276,7 @@ impl Resolver<'_> {
                     "minimal" => self.plan.windows = WindowPolicy::Minimal,
                     "otp" => self.plan.windows = WindowPolicy::Otp,
                     "live" => self.plan.windows = WindowPolicy::Live,
+                    "auto" => self.plan.windows = WindowPolicy::Auto,
                     _ => self.diagnostics.push(choice("window", word, WINDOWS)),
                 }
             }

@@ -204,7 +204,7 @@ pub const STATEMENTS: &[StatementSpec] = &[
     statement("target", "target Name #{nodes => [N, …]}", "where", TARGET, &[]),
     statement("code", "code on_disk, code push [\"glob\", …]", "where the new code comes from", CODE, &["on_disk", "push"]),
     statement("old", "old from \"glob\", old from git \"REVISION\" #{build => \"…\"}", "where the beams of the running version are kept: files, archives of releases, a revision that is built anew", OLD, &["from", "git"]),
-    statement("window", "window single | live | minimal | otp, window S then S then rest", "how the script is grouped: in one window, in one with no process suspended, several, or windows of one's own in an order", &[], WINDOWS),
+    statement("window", "window single | live | auto | minimal | otp, window S then S then rest", "how the script is grouped: in one window, in one with no process suspended, several, or windows of one's own in an order", &[], WINDOWS),
     statement("engine", "engine updo | release_handler", "which engine executes the upgrade", &[], &["updo", "release_handler"]),
     statement("insert", "insert Instr at start | at end | before Step | after Step", "a raw instruction", &[], &[]),
     statement("deadline", "deadline 2m", "from the start of the run to the last `verify`; passed before the first resume, the run is undone", &[], &[]),

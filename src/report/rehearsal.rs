@@ -332,7 +332,10 @@ fn module(out: &mut String, tried: &Tried, style: Style, dot: &str) {
         (tried.untried, "not asked (--at-most, --within)"),
         (
             tried.unswitched,
-            "call a module by its name that is not switched yet",
+            match tried.unswitched {
+                1 => "calls a module by its name that is not switched yet",
+                _ => "call a module by its name that is not switched yet",
+            },
         ),
     ];
     let others: Vec<String> = others
@@ -353,7 +356,7 @@ fn module(out: &mut String, tried: &Tried, style: Style, dot: &str) {
         let more = tried.shapes.len().saturating_sub(NAMED);
         let more = match more {
             0 => String::new(),
-            more => format!(", {more} more shapes"),
+            more => format!(", {}", count(more, "more shape", "more shapes")),
         };
         let what = if tried.kept { "states" } else { "new states" };
         let line = format!("{what}: {}{more}", shapes.join(", "));

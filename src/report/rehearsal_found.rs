@@ -3,10 +3,10 @@
 
 use serde_json::{Value, json};
 
-use super::style::{attention, bytes, count, faint};
+use super::style::{attention, bytes, count, count_of, faint};
 use crate::diag::render::Style;
 use crate::diag::{Code, Diagnostic};
-use crate::exec::rehearsal::{Bytes, FailedState, OtherStates, Tried};
+use crate::exec::rehearsal::{BackBy, Bytes, FailedState, OtherStates, Tried, WentBack};
 use crate::rules::children_found::{ChildrenFound, FoundChild};
 
 /// How many failures and shapes are named.
@@ -71,47 +71,50 @@ fn sizes(tried: &Tried, style: Style) -> Option<String> {
 }
 
 fn going_back(tried: &Tried, style: Style) -> Option<String> {
-    let back = &tried.back;
+    let line = format!(
+        "going back: {}",
+        back_in_words(tried.converted, &tried.back)?
+    );
+    Some(match tried.back.lost() {
+        0 => faint(style, &line),
+        _ => attention(style, &line),
+    })
+}
+
+/// What a rollback would make of the new states, so many; `None` where there is nothing to say.
+fn back_in_words(converted: u64, back: &WentBack) -> Option<String> {
     if let Some(why) = &back.untried {
-        let line = format!("going back: not tried: {why}");
-        return (tried.converted > 0).then(|| faint(style, &line));
+        return (converted > 0).then(|| format!("not tried: {why}"));
     }
-    let unswitched = match back.unswitched {
-        0 => String::new(),
-        number => format!(", {number} call a module by its name that is not switched yet"),
-    };
     let all = back.tried();
-    let states = if all == 1 { "state" } else { "states" };
-    match (all, back.lost()) {
-        (0, _) if back.unswitched == 0 => None,
-        (_, 0) => {
-            let line = format!(
-                "going back: {} of {all} {states} become what they were{unswitched}",
-                back.same
-            );
-            Some(faint(style, &line))
-        }
-        _ => {
-            let mut parts = Vec::new();
-            if back.other > 0 {
-                let unfit = match back.unfit() {
-                    0 => String::new(),
-                    all if all == back.other => " that the running version cannot take".to_owned(),
-                    some => format!(" ({some} that the running version cannot take)"),
-                };
-                parts.push(format!("{} become another state{unfit}", back.other));
-            }
-            if back.failed > 0 {
-                parts.push(format!("{} would not be converted", back.failed));
-            }
-            let line = format!(
-                "going back: {} of {all} {states} become what they were, {}{unswitched}",
-                back.same,
-                parts.join(", ")
-            );
-            Some(attention(style, &line))
-        }
+    if all == 0 && back.unswitched == 0 {
+        return None;
     }
+    let states = if all == 1 { "state" } else { "states" };
+    let become_same = match back.same == 1 || all == 1 {
+        true => "becomes what it was",
+        false => "become what they were",
+    };
+    let mut parts = vec![format!("{} of {all} {states} {become_same}", back.same)];
+    if back.other > 0 {
+        let unfit = match back.unfit() {
+            0 => String::new(),
+            all if all == back.other => " that the running version cannot take".to_owned(),
+            some => format!(" ({some} that the running version cannot take)"),
+        };
+        let become_other = count_of(back.other, "becomes another state", "become another state");
+        parts.push(format!("{become_other}{unfit}"));
+    }
+    if back.failed > 0 {
+        parts.push(format!("{} would not be converted", back.failed));
+    }
+    if back.unswitched > 0 {
+        parts.push(
+            count_of(back.unswitched, "calls", "call")
+                + " a module by its name that is not switched yet",
+        );
+    }
+    Some(parts.join(", "))
 }
 
 /// What the line of a run says of all modules, if anything.
@@ -131,14 +134,13 @@ pub(super) fn in_short(tried: &[Tried]) -> Vec<String> {
     parts
 }
 
-/// W651: states that a rollback would not give back. `by_old`: it is the running version that converts back.
-pub fn not_given_back(tried: &Tried, by_old: bool, closed_windows: bool) -> Diagnostic {
+/// W651: states that a rollback would not give back.
+pub fn not_given_back(tried: &Tried, closed_windows: bool) -> Diagnostic {
     let (module, back) = (&tried.module, &tried.back);
-    let all = usize::try_from(back.tried()).unwrap_or(usize::MAX);
     let title = format!(
         "a rollback would not give back {} of {} of `{module}`",
         back.lost(),
-        count(all, "state", "states")
+        count_of(back.tried(), "state", "states")
     );
     let mut diagnostic = Diagnostic::new(Code::W651, title);
     let failed = |failed: &FailedState| {
@@ -161,7 +163,11 @@ pub fn not_given_back(tried: &Tried, by_old: bool, closed_windows: bool) -> Diag
     for other in others.iter().take(NAMED) {
         let (was, is) = (&other.was, &other.is);
         let mut note = match was == is {
-            true => format!("{} become another {was} than there was", other.states),
+            true => {
+                let become_other = count_of(other.states, "becomes", "become");
+                format!("{become_other} another {was} than there was")
+            }
+            false if other.states == 1 => format!("1 becomes {is}, and was {was}"),
             false => format!("{} become {is}, and were {was}", other.states),
         };
         if !other.fails.is_empty() {
@@ -172,8 +178,8 @@ pub fn not_given_back(tried: &Tried, by_old: bool, closed_windows: bool) -> Diag
         diagnostic.notes.push(note);
     }
     if others.len() > NAMED {
-        let more = others.len() - NAMED;
-        diagnostic = diagnostic.note(format!("and {more} more kinds"));
+        let more = count(others.len() - NAMED, "more kind", "more kinds");
+        diagnostic = diagnostic.note(format!("and {more}"));
     }
     let undo = match closed_windows {
         true => {
@@ -181,7 +187,10 @@ pub fn not_given_back(tried: &Tried, by_old: bool, closed_windows: bool) -> Diag
         }
         false => "an undo of the run itself restores the states as they were",
     };
-    let version = if by_old { "running" } else { "new" };
+    let version = match back.by {
+        Some(BackBy::Old) => "running",
+        Some(BackBy::New) | None => "new",
+    };
     diagnostic.note(undo).help(format!(
         "convert back in the {version} `{module}`: `code_change({{down, _}}, NewState, _) -> {{ok, OldState}};`"
     ))
@@ -219,6 +228,7 @@ pub(super) fn json(tried: &Tried, children: Option<&ChildrenFound>) -> [(&'stati
     let back = match is_tried {
         false => Value::Null,
         true => json!({
+            "line": back_in_words(tried.converted, back),
             "same": back.same,
             "other": back.other,
             "failed": back.failed,
@@ -278,4 +288,59 @@ fn children_json(found: &ChildrenFound) -> Value {
     all.insert("added".to_owned(), Value::from(found.added));
     all.insert("paste".to_owned(), Value::from(found.paste.clone()));
     Value::Object(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_state_and_several_on_the_way_back() {
+        let words = |same, other, failed, unswitched| {
+            let back = WentBack {
+                same,
+                other,
+                failed,
+                unswitched,
+                ..WentBack::default()
+            };
+            back_in_words(9, &back)
+        };
+        assert_eq!(words(0, 0, 0, 0), None);
+        for (numbers, line) in [
+            ((1, 0, 0, 0), "1 of 1 state becomes what it was"),
+            ((2, 0, 0, 0), "2 of 2 states become what they were"),
+            (
+                (0, 1, 0, 0),
+                "0 of 1 state becomes what it was, 1 becomes another state",
+            ),
+            (
+                (1, 2, 1, 0),
+                "1 of 4 states becomes what it was, 2 become another state, 1 would not be converted",
+            ),
+            (
+                (2, 0, 0, 1),
+                "2 of 2 states become what they were, 1 calls a module by its name that is not switched yet",
+            ),
+            (
+                (0, 0, 0, 2),
+                "0 of 0 states become what they were, 2 call a module by its name that is not switched yet",
+            ),
+        ] {
+            let (same, other, failed, unswitched) = numbers;
+            assert_eq!(
+                words(same, other, failed, unswitched).as_deref(),
+                Some(line)
+            );
+        }
+        let untried = |converted| {
+            let back = WentBack {
+                untried: Some("it acts".to_owned()),
+                ..WentBack::default()
+            };
+            back_in_words(converted, &back)
+        };
+        assert_eq!(untried(1).as_deref(), Some("not tried: it acts"));
+        assert_eq!(untried(0), None);
+    }
 }

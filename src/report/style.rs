@@ -68,19 +68,23 @@ pub fn time(duration: Duration) -> String {
     }
 }
 
-/// `312 B`, `1.2 kB`, `64 MB`.
+/// `312 B`, `1.2 kB`, `64 MB`; terabytes are the largest unit.
 pub fn bytes(number: u64) -> String {
     let mut size = number as f64;
     for unit in ["B", "kB", "MB", "GB"] {
-        if size < 999.5 || unit == "GB" {
-            return match unit == "B" || size >= 9.95 {
-                true => format!("{size:.0} {unit}"),
-                false => format!("{size:.1} {unit}"),
-            };
+        if size < 999.5 {
+            return sized(size, unit);
         }
         size /= 1_000.0;
     }
-    format!("{size:.0} TB")
+    sized(size, "TB")
+}
+
+fn sized(size: f64, unit: &str) -> String {
+    match unit == "B" || size >= 9.95 {
+        true => format!("{size:.0} {unit}"),
+        false => format!("{size:.1} {unit}"),
+    }
 }
 
 /// `3 minutes ago`: in the largest unit of which there is one.
@@ -117,9 +121,38 @@ pub fn count(number: usize, one: &str, many: &str) -> String {
     }
 }
 
+/// The same of what is counted on a node.
+pub fn count_of(number: u64, one: &str, many: &str) -> String {
+    count(usize::try_from(number).unwrap_or(usize::MAX), one, many)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_read_well() {
+        let shown: Vec<String> = [
+            (312, "312 B"),
+            (999, "999 B"),
+            (1_000, "1.0 kB"),
+            (9_940, "9.9 kB"),
+            (9_950, "10 kB"),
+            (999_499, "999 kB"),
+            (999_500, "1.0 MB"),
+            (64_000_000, "64 MB"),
+            (999_400_000_000, "999 GB"),
+            (999_500_000_000, "1.0 TB"),
+            (1_234_000_000_000, "1.2 TB"),
+            (64_000_000_000_000, "64 TB"),
+            (1_234_000_000_000_000, "1234 TB"),
+        ]
+        .into_iter()
+        .filter(|(number, text)| bytes(*number) != *text)
+        .map(|(number, text)| format!("{number}: {}, not {text}", bytes(number)))
+        .collect();
+        assert!(shown.is_empty(), "{shown:?}");
+    }
 
     #[test]
     fn durations_read_well() {

@@ -178,41 +178,60 @@ impl ChildrenFound {
 
     /// `a, b (2 of 5 supervisors)`, and for what their list is, what becomes of them.
     pub fn lines(&self) -> Vec<(String, bool)> {
+        let keeps = ["it keeps running", "they keep running"];
+        // What they are, what is done with them or what becomes of one and of several otherwise, and what is between
+        // the keys of each.
         let texts = [
-            (&self.new, "new children", "started", "not started"),
+            (
+                &self.new,
+                ["new child", "new children"],
+                "started",
+                ["not started"; 2],
+                ", ",
+            ),
             (
                 &self.gone,
-                "children that its new init/1 no longer has",
+                [
+                    "child that its new init/1 no longer has",
+                    "children that its new init/1 no longer has",
+                ],
                 "terminated and deleted",
-                "they keep running",
+                keeps,
+                ", ",
             ),
             (
                 &self.unlisted,
-                "children that its new init/1 does not have",
+                [
+                    "child that its new init/1 does not have",
+                    "children that its new init/1 does not have",
+                ],
                 "terminated and deleted",
-                "they keep running",
+                keeps,
+                ", ",
             ),
             (
                 &self.moved,
-                "children of another module",
+                ["child of another module", "children of another module"],
                 "restarted",
-                "the old ones keep running",
+                ["the old one keeps running", "the old ones keep running"],
+                " -> ",
             ),
         ];
         let mut lines = Vec::new();
-        for (list, what, done, late) in texts {
-            let between = if std::ptr::eq(list, &self.moved) {
-                " -> "
-            } else {
-                ", "
-            };
+        for (list, what, done, late, between) in texts {
             for is_done in [true, false] {
                 let these = list.iter().filter(|child| child.done == is_done);
                 let these: Vec<&FoundChild> = these.collect();
+                // One of two supervisors is two children.
+                let number: u64 = these.iter().map(|child| child.supervisors).sum();
+                let form = |[one, several]: [&'static str; 2]| match number {
+                    1 => one,
+                    _ => several,
+                };
                 if !these.is_empty() {
-                    let becomes = if is_done { done } else { late };
+                    let becomes = if is_done { done } else { form(late) };
                     let names = self.named(&these, between);
-                    lines.push((format!("{what}: {names}: {becomes}"), is_done));
+                    lines.push((format!("{}: {names}: {becomes}", form(what)), is_done));
                 }
             }
         }

@@ -142,6 +142,8 @@ mod tests {
             kind: Default::default(),
             by: crate::script::lower::Executor::Updo,
             inserted: Vec::new(),
+            held: Vec::new(),
+            chosen: None,
         };
         check(&script).into_iter().map(|d| d.code).collect()
     }

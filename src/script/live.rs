@@ -6,8 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::high::HighStep;
 use super::instruction::Instruction;
-use super::lower::{Executor, Script, suspended};
+use super::lower::{Executor, Script, suspended, switched};
 use super::precompute::conversion;
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::{Beam, ChangeSet};
@@ -36,6 +37,80 @@ pub struct Live {
     pub converters: Converters,
 }
 
+/// The modules of an upgrade in two parts.
+#[derive(Debug, Default)]
+pub(super) struct Apart {
+    /// Those that are switched first, in a window of their own.
+    pub(super) held: Vec<Module>,
+    /// Those that go live afterwards; empty when no process could.
+    pub(super) live: Vec<Module>,
+    /// Of each of the first why.
+    pub(super) why: Vec<Unfit>,
+}
+
+/// What needs suspended processes, and all that has to be switched with it. Between the two parts processes see a mix: what
+/// a hard edge joins is never divided. What the first part calls comes with it, where no process is suspended for that.
+pub(super) fn apart(changes: &ChangeSet, rules: &Ruleset, high: &[HighStep]) -> Apart {
+    let steps = high
+        .iter()
+        .filter(|step| !matches!(step.instruction, Instruction::DeleteModule { .. }));
+    let serves: BTreeMap<&Module, bool> = steps
+        .map(|step| {
+            let serves = matches!(step.instruction, Instruction::Update { .. });
+            (&step.module, serves)
+        })
+        .collect();
+    let mut why: BTreeMap<&Module, String> = BTreeMap::new();
+    for (module, serves) in &serves {
+        let unfit = match needs_both(changes, module) {
+            Some(unfit) => Some(unfit.to_owned()),
+            None if *serves => goes_live(changes, rules, module).err(),
+            None => None,
+        };
+        why.extend(unfit.map(|unfit| (*module, unfit)));
+    }
+    let sets = rules.graph.sets();
+    let set_of: BTreeMap<&Module, &Vec<Module>> = sets
+        .iter()
+        .flat_map(|set| set.iter().map(move |module| (module, set)))
+        .collect();
+    let alone = Vec::new();
+    let mut todo: Vec<&Module> = why.keys().copied().collect();
+    while let Some(module) = todo.pop() {
+        let set = set_of.get(module).copied().unwrap_or(&alone);
+        let mut more: Vec<(&Module, String)> = set
+            .iter()
+            .map(|one| (one, format!("it changes together with `{module}`")))
+            .collect();
+        for (called, _) in rules.graph.dependencies(module) {
+            let set = set_of.get(called).copied().unwrap_or(&alone);
+            let serves = |one: &Module| serves.get(one).copied().unwrap_or(false);
+            if !set.iter().any(serves) {
+                let text = format!("`{module}` needs it");
+                more.extend(set.iter().map(|one| (one, text.clone())));
+            }
+        }
+        for (one, text) in more {
+            if serves.contains_key(one) && !why.contains_key(one) {
+                why.insert(one, text);
+                todo.push(one);
+            }
+        }
+    }
+    let (held, live): (Vec<&Module>, Vec<&Module>) =
+        serves.keys().partition(|module| why.contains_key(*module));
+    let goes = live.iter().any(|module| serves[*module]);
+    let cloned = |modules: Vec<&Module>| modules.into_iter().cloned().collect();
+    Apart {
+        held: cloned(held),
+        live: if goes { cloned(live) } else { Vec::new() },
+        why: why
+            .into_iter()
+            .map(|(module, why)| of(module, &why))
+            .collect(),
+    }
+}
+
 /// The modules that go live, for a node of an OTP release.
 ///
 /// # Errors
@@ -60,12 +135,13 @@ pub fn live(
             "`{word}` is executed while processes are suspended"
         ))
     }));
-    for module in script.modules() {
+    let (loads, removes) = switched(script.live_part());
+    for module in loads.iter().chain(&removes) {
         if let Some(why) = needs_both(changes, module) {
             unfit.push(of(module, why));
         }
     }
-    for module in suspended(&script.low) {
+    for module in suspended(script.live_part()) {
         match goes_live(changes, rules, module) {
             Ok(Some(extra)) => {
                 let (_, reached) = conversion(changes, module, Kind::Server);
@@ -111,7 +187,6 @@ pub fn live(
 
 /// The refusal.
 pub fn refusal(unfit: &[Unfit]) -> Diagnostic {
-    const NAMED: usize = 8;
     let title = match unfit {
         [_] => "no live window: one thing needs suspended processes".to_owned(),
         all => format!(
@@ -119,17 +194,44 @@ pub fn refusal(unfit: &[Unfit]) -> Diagnostic {
             all.len()
         ),
     };
-    let mut diagnostic = Diagnostic::new(Code::E425, title);
-    for one in unfit.iter().take(NAMED) {
-        diagnostic = diagnostic.note(match &one.module {
-            Some(module) => format!("`{module}`: {}", one.why),
-            None => one.why.clone(),
-        });
+    reasons(Diagnostic::new(Code::E425, title), unfit)
+        .help("suspend them for a short time: `window single.`")
+}
+
+/// W653: what does not go live, and is switched before what does.
+pub fn held(unfit: &[Unfit]) -> Option<Diagnostic> {
+    let title = match unfit {
+        [] => return None,
+        [_] => {
+            "one module does not go live: it is switched first, in a window of its own".to_owned()
+        }
+        all => format!(
+            "{} modules do not go live: they are switched first, in a window of their own",
+            all.len()
+        ),
+    };
+    Some(reasons(Diagnostic::new(Code::W653, title), unfit).help(
+        "`window single.` switches all modules at one instant, and suspends the processes of all",
+    ))
+}
+
+fn reasons(mut diagnostic: Diagnostic, unfit: &[Unfit]) -> Diagnostic {
+    const NAMED: usize = 8;
+    for line in lines(unfit).take(NAMED) {
+        diagnostic = diagnostic.note(line);
     }
     if unfit.len() > NAMED {
         diagnostic = diagnostic.note(format!("and {} more", unfit.len() - NAMED));
     }
-    diagnostic.help("suspend them for a short time: `window single.`")
+    diagnostic
+}
+
+/// The reasons of `window auto`, as lines.
+pub fn lines(unfit: &[Unfit]) -> impl Iterator<Item = String> {
+    unfit.iter().map(|one| match &one.module {
+        Some(module) => format!("`{module}`: {}", one.why),
+        None => one.why.clone(),
+    })
 }
 
 fn whole(why: &str) -> Unfit {
@@ -148,13 +250,10 @@ fn of(module: &Module, why: &str) -> Unfit {
 
 /// What a window has beside its usual instructions.
 fn in_between(script: &Script) -> Vec<&'static str> {
-    let suspend = |i: &&Instruction| !matches!(i, Instruction::Suspend(_));
-    let from = script.low.iter().take_while(suspend).count();
-    let to = script
-        .low
-        .iter()
-        .rposition(|i| matches!(i, Instruction::Resume(_)));
-    let window = script.low.get(from..to.unwrap_or(from)).unwrap_or_default();
+    let part = script.live_part();
+    let resumes = |i: &Instruction| matches!(i, Instruction::Resume(_));
+    let to = part.iter().rposition(resumes);
+    let window = part.get(..to.unwrap_or(0)).unwrap_or_default();
     let others = window.iter().filter(|instruction| {
         !instruction.is_switch()
             && !matches!(

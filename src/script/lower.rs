@@ -14,6 +14,7 @@ use super::Why;
 use super::boot::BootOrder;
 use super::high::HighStep;
 use super::instruction::{Direction, Instruction};
+use super::live::{Apart, Unfit, apart};
 use super::otp;
 use crate::diag::Result;
 use crate::facts::change::ChangeSet;
@@ -55,6 +56,10 @@ pub struct Script {
     pub by: Executor,
     /// Those of the low-level instructions that the plan has inserted, with their statements.
     pub inserted: Vec<(Instruction, Origin)>,
+    /// Of a live window: what is switched in a window of its own before it, and why.
+    pub held: Vec<Unfit>,
+    /// Of `window auto`: why it is no live window; empty when it is one, or when no process would be suspended.
+    pub chosen: Option<Vec<Unfit>>,
 }
 
 impl Script {
@@ -94,14 +99,36 @@ impl Script {
             .collect()
     }
 
-    /// The modules whose processes are suspended, in order: none in a live window.
+    /// The modules whose processes are suspended, in order: none of a live window.
     pub fn suspended(&self) -> impl Iterator<Item = &Module> {
-        suspended(&self.low).filter(|_| !self.is_live())
+        let held = self.live_from().unwrap_or(self.low.len());
+        suspended(&self.low[..held])
     }
 
-    /// Whether there are processes that would be suspended, and none is: each goes on in the new version.
+    /// Whether there are processes that would be suspended, and are not: each goes on in the new version.
     pub fn is_live(&self) -> bool {
-        self.kind == WindowPolicy::Live && suspended(&self.low).next().is_some()
+        self.live_from().is_some()
+    }
+
+    /// Where the instructions of the live window begin: with the last that would suspend.
+    pub fn live_from(&self) -> Option<usize> {
+        let suspends = |i: &Instruction| matches!(i, Instruction::Suspend(_));
+        match self.kind {
+            WindowPolicy::Live => self.low.iter().rposition(suspends),
+            _ => None,
+        }
+    }
+
+    /// Which of the windows is the live one.
+    pub fn live_window(&self) -> Option<usize> {
+        let suspends = |window: &&[Instruction]| suspended(window).next().is_some();
+        self.live_from()?;
+        self.windows().iter().rposition(suspends)
+    }
+
+    /// The instructions of the live window and what follows it; empty when there is none.
+    pub fn live_part(&self) -> &[Instruction] {
+        &self.low[self.live_from().unwrap_or(self.low.len())..]
     }
 }
 
@@ -182,10 +209,35 @@ pub fn lower(
 ) -> Result<Script> {
     let low = match kind {
         WindowPolicy::Single => return Ok(single(changes, rules, high)),
-        // The same instructions: the way back through them is that of a single window.
+        // The same instructions: the way back through them is that of a window.
         WindowPolicy::Live => {
+            let Apart { held, live, why } = apart(changes, rules, &high);
+            if held.is_empty() || live.is_empty() {
+                return Ok(Script {
+                    kind,
+                    ..single(changes, rules, high)
+                });
+            }
+            let low = several(changes, rules, &mut high, &[held, live]);
+            return Ok(Script {
+                high,
+                low,
+                kind,
+                by: Executor::Updo,
+                inserted: Vec::new(),
+                held: why,
+                chosen: None,
+            });
+        }
+        WindowPolicy::Auto => {
+            let Apart { held, why, .. } = apart(changes, rules, &high);
+            let kind = match held.is_empty() {
+                true => WindowPolicy::Live,
+                false => WindowPolicy::Single,
+            };
             return Ok(Script {
                 kind,
+                chosen: Some(why),
                 ..single(changes, rules, high)
             });
         }
@@ -203,6 +255,8 @@ pub fn lower(
         kind,
         by: Executor::Updo,
         inserted: Vec::new(),
+        held: Vec::new(),
+        chosen: None,
     })
 }
 
@@ -220,6 +274,8 @@ pub fn single(changes: &ChangeSet, rules: &Ruleset, mut high: Vec<HighStep>) -> 
         kind: WindowPolicy::Single,
         by: Executor::Updo,
         inserted: Vec::new(),
+        held: Vec::new(),
+        chosen: None,
     }
 }
 

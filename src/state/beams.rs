@@ -86,6 +86,16 @@ impl Store {
     pub fn put_all<'b>(&self, beams: impl Iterator<Item = (Md5, &'b [u8])>) -> std::io::Result<()> {
         let mut put = self.put.lock().unwrap_or_else(PoisonError::into_inner);
         let beams: BTreeMap<Md5, &[u8]> = beams.filter(|(md5, _)| !put.contains(md5)).collect();
+        self.put_missing(&beams)?;
+        put.extend(beams.into_keys());
+        Ok(())
+    }
+
+    /// The same for those of which there is no copy at this moment, whatever has been put before.
+    ///
+    /// # Errors
+    /// As [`Store::put_all`].
+    pub fn put_missing(&self, beams: &BTreeMap<Md5, &[u8]>) -> std::io::Result<()> {
         let missing: Vec<_> = beams
             .iter()
             .filter(|(md5, _)| !self.want(md5))
@@ -95,12 +105,11 @@ impl Store {
             .iter()
             .filter_map(|(path, _)| path.parent())
             .collect();
-        for folder in folders {
-            atomic_file::private_folders(folder)?;
-        }
-        atomic_file::replace_all_private(&missing)?;
-        put.extend(beams.into_keys());
-        Ok(())
+        let made = folders.into_iter().map(atomic_file::private_folders);
+        // What keeps one folder from being made is no reason to leave out the others.
+        let unmade = made.filter_map(Result::err).collect::<Vec<_>>();
+        let written = atomic_file::replace_all_private(&missing);
+        unmade.into_iter().next().map_or(written, Err)
     }
 
     /// Takes away the copies not wanted for 90 days, the oldest first, until 5,000 are left. The number of
@@ -174,6 +183,26 @@ mod tests {
             assert_eq!(store.get(&md5(number)).as_deref(), Some(expected));
         }
         assert_eq!(store.get(&md5(10)), None);
+        // What another process has dropped is put again by what looks.
+        fs::remove_file(store.path(&md5(1))).expect("removed");
+        let again = BTreeMap::from([(md5(1), &b"again"[..])]);
+        store.put_missing(&again).expect("can write");
+        assert_eq!(store.get(&md5(1)).as_deref(), Some(&b"again"[..]));
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_keeps_no_other_from_being_written() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = Store::new(folder.path());
+        atomic_file::private_folders(&folder.path().join("beams")).expect("made");
+        fs::write(folder.path().join("beams/02"), b"no folder").expect("written");
+        let md5 = |number: u8| Md5::from([number; 16]);
+        let put = store.put_all((1..4).map(|number| (md5(number), &b"beam"[..])));
+        let why = put.expect_err("a file is in the way");
+        assert_eq!(why.kind(), std::io::ErrorKind::AlreadyExists, "{why}");
+        for (number, is_there) in [(1, true), (2, false), (3, true)] {
+            assert_eq!(store.get(&md5(number)).is_some(), is_there, "{number}");
+        }
     }
 
     /// Many that are old: the oldest go, never one that was wanted lately.

@@ -148,7 +148,7 @@ pub enum StatementKind {
         /// `when`, `because`.
         tail: Tail,
     },
-    /// `window single | minimal | otp.`
+    /// `window single | live | auto | minimal | otp.`
     Window(Spanned<Atom>),
     /// `window S then S then rest …`
     OwnWindows {

@@ -14,7 +14,7 @@ use crate::diag::{Result, Span};
 use crate::term::{Atom, Term};
 
 /// The words of `window`.
-pub const WINDOWS: &[&str] = &["single", "live", "minimal", "otp"];
+pub const WINDOWS: &[&str] = &["single", "live", "auto", "minimal", "otp"];
 
 /// What most statements are made of, collected from their pairs whatever their order.
 #[derive(Default)]

@@ -58,6 +58,9 @@ const STATE_FUNCTION: (u32, u32) = (3, 2);
 /// The function of the agent that a shim calls.
 const AGENT_FUNCTION: &str = "live";
 
+/// The attribute that a shim has besides those of its module.
+const ATTRIBUTE: &str = "updo_shim";
+
 /// The first operand of an extended one: a literal.
 const LITERAL: u32 = 4;
 
@@ -173,12 +176,13 @@ pub fn shim(beam: &[u8], what: &ShimFor<'_>) -> Result<Vec<u8>, NoShim> {
     built.chunk(b"LitT", &literals)?;
     // As in a twin: what is needed to run.
     for id in [
-        b"StrT", b"FunT", b"Line", b"Type", b"Meta", b"Attr", b"CInf", b"DbgB", b"Recs",
+        b"StrT", b"FunT", b"Line", b"Type", b"Meta", b"CInf", b"DbgB", b"Recs",
     ] {
         if let Some(data) = chunks.get(id) {
             built.chunk(id, data)?;
         }
     }
+    built.chunk(b"Attr", &attributes(chunks.get(b"Attr"), what.agent))?;
     for rows in [new.imports, exports] {
         built.chunk(rows.id(), &rows.encoded())?;
     }
@@ -420,6 +424,19 @@ impl<'a> MoreAtoms<'a> {
         }
         Ok(chunk)
     }
+}
+
+/// The attributes, and that it is a shim, with the agent that it calls: what looks for leftovers of a run must not take that
+/// away. The MD5 of a module does not depend on them.
+fn attributes(chunk: Option<&[u8]>, agent: &str) -> Vec<u8> {
+    let known = chunk.and_then(|chunk| etf::decode(chunk).ok());
+    let mut all = match known {
+        Some(Term::List(all)) => all,
+        _ => Vec::new(),
+    };
+    let agents = Term::list([Term::atom(agent)]);
+    all.push(Term::tuple([Term::atom(ATTRIBUTE), agents]));
+    etf::encode(&Term::List(all))
 }
 
 /// A table of literals with one more at its end.

@@ -6,7 +6,7 @@
                       until_finished/1, failure/1]).
 
 tests() -> [live_servers, live_busy, live_fails, live_fails_in_callback, live_born, live_aborted, live_moved_on, live_terminates, live_by_hand,
-            live_executor_killed, live_guardian_killed, live_all_killed, live_all_killed_going_back, live_killed_going_back, live_unfit, live_funs_elsewhere, live_old_code, live_embedded].
+            live_executor_killed, live_guardian_killed, live_all_killed, live_all_killed_going_back, live_killed_going_back, live_unfit, live_funs_elsewhere, live_funs_later, live_waits_for_another, live_settled, live_old_code, live_embedded].
 
 %% Version 1 has the state {1, X, Events}, version 2 {2, X, Events, Vsn}.
 text(M, 1) ->
@@ -60,7 +60,7 @@ real(F) -> list_to_atom("real " ++ atom_to_list(F)).
 
 in_front(F, A, P, About) ->
     Vars = [{var, 1, list_to_atom("V" ++ integer_to_list(I))} || I <- lists:seq(1, A)],
-    Key = erl_parse:abstract(element(2, About)),
+    Key = erl_parse:abstract(maps:get(key, About)),
     State = {call, 1, {remote, 1, {atom, 1, updo_agent_7f2a}, {atom, 1, live}}, Vars ++ [{atom, 1, F}, erl_parse:abstract(About)]},
     Call = fun(Args) -> {call, 1, {atom, 1, real(F)}, Args} end,
     Replaced = lists:sublist(Vars, P - 1) ++ [{var, 1, 'S'}] ++ lists:nthtail(P, Vars),
@@ -69,8 +69,8 @@ in_front(F, A, P, About) ->
          [{clause, 1, [{atom, 1, true}], [], [Call(Vars)]},
           {clause, 1, [{var, 1, '_'}], [], [{match, 1, {var, 1, 'S'}, State}, Call(Replaced)]}]}]}]}.
 
-about(M) -> {up, updo_live_7f2a, updo_live_7f2a_back, M, "1.0", extra, none, server}.
-back_about(M) -> {down, updo_live_7f2a_back, updo_live_7f2a, M, {down, "1.0"}, extra, twin_name(M), server}.
+about(M) -> #{way => up, key => updo_live_7f2a, other => updo_live_7f2a_back, module => M, vsn => "1.0", extra => extra, twin => none, kind => server}.
+back_about(M) -> (about(M))#{way => down, key => updo_live_7f2a_back, other => updo_live_7f2a, vsn => {down, "1.0"}, twin => twin_name(M)}.
 
 job_of(Ms) -> job_of(Ms, 2, #{}).
 job_of(Ms, V, More) ->
@@ -329,7 +329,7 @@ live_unfit() ->
     L ! stop,
     F = start(t_live, t_live:f()),
     F ! {put, {[t_live:f()]}},
-    "its state has a fun of t_live, which goes with the old version" = Unfit(job_of([t_live], 2, #{old_funs => true})),
+    "its state has a fun of a version of t_live that goes" = Unfit(job_of([t_live], 2, #{old_funs => true})),
     exit(F, kill),
     Loop = proc_lib:spawn(fun() -> gen_server:enter_loop(t_live, [], {1, x, 0}) end),
     timer:sleep(50),
@@ -338,19 +338,73 @@ live_unfit() ->
     exit(Loop, kill),
     ok.
 
-%% A fun of the old version in a table: it would fail for ever.
+%% A fun of the old version in a table would fail for ever: nothing is switched.
 live_funs_elsewhere() ->
+    {T, Ps, Job} = with_table(),
+    true = ets:insert(T, {f, t_live:f()}),
+    {old, #{reason := {live_unfit, [#{module := t_live, why := Why}]}}, Es} = upgrade(Job),
+    "ets of" ++ _ = binary_to_list(Why),
+    [] = [E || {live_switched, _} = E <- Es],
+    still_called(T, Ps).
+
+%% One that comes to a table after the switch, from a callback of the old version: the transition is turned round.
+live_funs_later() ->
+    {T, [A | _] = Ps, Job} = with_table(),
+    F = t_live:f(),
+    gen_server:cast(A, fun() -> receive go -> ets:insert(T, {f, F}) end end),
+    {ok, _} = boot_fast(Job),
+    wait(fun() -> t_live:v() =:= 2 end, switch),
+    A ! go,
+    {old, #{reason := {live_funs, [#{module := t_live, why := Why}]}}, _} = until_finished([]),
+    settle(),
+    "ets of" ++ _ = binary_to_list(Why),
+    still_called(T, Ps).
+
+with_table() ->
     old(t_live),
     T = ets:new(t_funs, [public]),
-    true = ets:insert(T, {f, t_live:f()}),
-    Ps = [start(t_live, I) || I <- lists:seq(1, 20)],
     {ok, Text} = file:read_file(filename:join(persistent_term:get(agent_dir), "../../facts/node/old_code.erlexpr")),
-    {old, #{reason := {live_funs, [#{module := t_live, why := Why}]}}, _} = upgrade(job_of([t_live], 2, #{old_funs => true, old_code => Text})),
-    "ets of" ++ _ = binary_to_list(Why),
+    {T, [start(t_live, I) || I <- lists:seq(1, 20)], job_of([t_live], 2, #{old_funs => true, old_code => Text})}.
+
+still_called(T, Ps) ->
     is_old(t_live),
     [{1, I, _} = ask(P) || {I, P} <- lists:zip(lists:seq(1, 20), Ps)],
     [{f, F}] = ets:lookup(T, f),
     1 = F(),
+    clean_keys(Ps).
+
+%% One executes the old version and waits for one that waits for the old version to come back: the second ends, as it would
+%% with a release handler, and all others are as they were.
+live_waits_for_another() ->
+    old(t_live),
+    [A, B, C] = [start(t_live, I) || I <- [1, 70, 3]],
+    Me = self(),
+    gen_server:cast(A, fun() -> receive go -> Me ! {from_b, catch gen_server:call(B, {eval, fun() -> ok end}, 20000)} end end),
+    gen_server:cast(B, fun() -> receive go -> ok end end),
+    {ok, _} = boot_fast(job_of([t_live], {2, "code_change(_,{1,70,_},_) -> error(no);"}, #{})),
+    wait(fun() -> t_live:v() =:= 2 end, switch),
+    A ! go,
+    timer:sleep(100),
+    B ! go,
+    {old, #{reason := {conversion_failed, #{pid := B}}}, _} = until_finished([]),
+    settle(),
+    receive {from_b, {'EXIT', {{{code_change, _}, _}, _}}} -> ok after 5000 -> error(not_ended) end,
+    false = is_process_alive(B),
+    [{1, 1, 1}, {1, 3, 0}] = [ask(P) || P <- [A, C]],
+    is_old(t_live),
+    clean_keys([A, C]).
+
+%% Called off when all is through: it is too late, and the run ends as it would have.
+live_settled() ->
+    old(t_live),
+    Ps = [start(t_live, I) || I <- lists:seq(1, 50)],
+    {ok, G} = boot_fast((job_of([t_live]))#{steps => [{1, {live, [t_live], [t_live]}}, {2, {apply, {timer, sleep, [300]}}}]}),
+    wait(fun() -> t_live:v() =:= 2 andalso t_live:module_info(md5) =:= code:module_md5(element(2, version(t_live, 2))) end, settled),
+    G ! updo_abort,
+    {new, _, _} = until_finished([]),
+    settle(),
+    is_now(version(t_live, 2)),
+    [{2, I, 0, {"1.0", extra}} = ask(P) || {I, P} <- lists:zip(lists:seq(1, 50), Ps)],
     clean_keys(Ps).
 
 %% Something else executes the old version when all are through: the plain version waits for it.

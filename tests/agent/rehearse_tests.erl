@@ -277,8 +277,7 @@ rehearsed_back() ->
     true = lists:member(Large, [<<"no_memory">>, <<"{takes_longer_than,150}">>]),
     nomatch = re:run(io_lib:format("~p", [Info]), "hidden_secret"),
     %% Where nothing is to be tried, nothing is.
-    #{converted := 10, down := #{same := 0, other := 0, failed := 0, unswitched := 0}} = rehearse(Twin, Ps, #{back => none}),
-    #{converted := 10, down := #{same := 0, failed := 0}} = rehearse(Twin, Ps),
+    #{converted := 10, down := #{same := 0, other := 0, failed := 0, unswitched := 0}} = rehearse(Twin, Ps),
     untouched(Ps).
 
 number(P, Ps) -> length(lists:takewhile(fun(Q) -> Q =/= P end, Ps)) + 1.
@@ -368,7 +367,7 @@ rehearsed_children() ->
                      "w(N) -> #{id=>N,start=>{gen_server,start_link,[t_rh_w,N,[]]},modules=>[t_rh_w]}."),
     Twin = #{name => t_rh, twin => 't_rh@updo', new => T, funs => 0},
     Before = [lists:sort(supervisor:which_children(S)) || S <- Sups],
-    All = rehearse(Twin, Sups, #{kind => supervisor, back => old}),
+    All = rehearse(Twin, Sups, #{kind => supervisor, old_init => true}),
     #{converted := 2, failed := 0, children := Children, added := 2, shapes := #{specified := 2}, bytes := []} = All,
     [{changed, c, 2, [start, shutdown]}, {gone, a, 2, []}, {moved, e, 2, [gen_server, t_rh_v]}, {new, b, 1, []}, {new, new, 2, []}] =
         lists:sort([{What, Id, How, maps:get(keys, C, [])} || #{what := What, child := Id, supervisors := How} = C <- Children]),
@@ -377,7 +376,7 @@ rehearsed_children() ->
     [{a, 2}, {own, 2}] = lists:sort([{Id, How} || #{what := unlisted, child := Id, supervisors := How} <- Unknown]),
     [begin
          load(compile("-module(t_rh). -export([init/1]). " ++ Init)),
-         #{converted := 2, failed := 0, children := Unknown, added := 0} = rehearse(Twin, Sups, #{kind => supervisor, back => old, ms => 100})
+         #{converted := 2, failed := 0, children := Unknown, added := 0} = rehearse(Twin, Sups, #{kind => supervisor, old_init => true, ms => 100})
      end || Init <- ["init(_) -> hd([]).", "init(_) -> receive never -> ok end."]],
     Before = [lists:sort(supervisor:which_children(S)) || S <- Sups],
     [exit(S, kill) || S <- Sups].
@@ -392,7 +391,7 @@ rehearsed_children_alike() ->
     Twin = fun(Init) ->
         {_, B} = compile("-module('t_rh@updo'). -export([init/1]). init(_) -> {ok,{" ++ Init ++ "}}."),
         #{name => t_rh, twin => 't_rh@updo', new => B, funs => 0} end,
-    What = #{kind => supervisor, back => old},
+    What = #{kind => supervisor, old_init => true},
     #{converted := 1, children := [], added := 0} = rehearse(Twin("#{strategy=>simple_one_for_one}," ++ Spec), [S], What),
     #{converted := 1, children := [], added := 0} = rehearse(Twin("#{},[]"), [S], What),
     [_] = supervisor:which_children(S),

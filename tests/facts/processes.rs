@@ -139,6 +139,35 @@ fn a_suspended_supervisor_costs_its_own_answer_only() {
     assert_eq!(world.node.eval_text(waiting), "0");
 }
 
+/// The question asks modules for their behaviours: it loads none for that, and an attribute may be anything.
+#[test]
+fn a_question_loads_no_module_and_bears_any_behaviour() {
+    let world = shop();
+    let file = world.path("fx/ebin/fx_odd.beam");
+    // The compiler refuses such an attribute; other languages write what they like.
+    world.node.eval(&format!(
+        "{{ok, _, Even}} = compile:forms([{{attribute, 1, module, fx_odd}}, {{attribute, 1, export, [{{wait, 0}}]}},
+             {{function, 1, wait, 0, [{{clause, 1, [], [], [{{'receive', 1, [{{clause, 1, [{{atom, 1, stop}}], [], [{{atom, 1, ok}}]}}]}}]}}]}}]),
+         {{ok, fx_odd, Chunks}} = beam_lib:all_chunks(Even),
+         Attributes = term_to_binary([{{behaviour, [\"no atom\"]}}]),
+         {{ok, Odd}} = beam_lib:build_module([{{\"Attr\", Attributes}} | lists:keydelete(\"Attr\", 1, Chunks)]),
+         ok = file:write_file(\"{}\", Odd),
+         register(fx_odd, proc_lib:spawn(fx_odd, wait, []))",
+        file.display()
+    ));
+    let question = ProcessQuery {
+        modules: [Module::new("fx_odd"), Module::new("fx_srv")].into(),
+        ..ProcessQuery::default()
+    };
+    let (session, release) = (world.node.connected(), release(&world));
+    let asked = || find_processes(&session, release, &question).expect("an answer");
+    assert_eq!(asked().by_module["fx_odd"].count(), 1);
+    // It executes old code, and the next call would load what is on disk.
+    world.node.eval("true = code:delete(fx_odd)");
+    assert_eq!(asked().by_module["fx_odd"].count(), 1);
+    assert_eq!(world.node.eval_text("code:is_loaded(fx_odd)"), "false");
+}
+
 /// What looks at all processes is compiled on a node that has many of them, and kept.
 #[test]
 fn a_compiled_question_is_answered_like_an_evaluated_one() {

@@ -103,6 +103,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("W637", "tests/upgrade/waiting.rs"),
     ("W651", "tests/upgrade/rehearsal_back.rs"),
     ("W652", "tests/upgrade/rehearsal_children.rs"),
+    ("W653", "tests/upgrade/live_mixed.rs"),
     ("W613", "tests/upgrade/births.rs"),
     ("E617", "tests/upgrade/births.rs"),
     ("W618", "tests/upgrade/births.rs"),

@@ -158,8 +158,8 @@ fn completion_knows_what_may_follow() {
     assert_eq!(done, "deadline 2m.\n% note\nrollback ");
     assert_eq!(offered("rollback m‸").1, "rollback manual");
     assert_eq!(
-        offered("window ‸").0[..4],
-        ["live", "minimal", "otp", "single"]
+        offered("window ‸").0[..5],
+        ["auto", "live", "minimal", "otp", "single"]
     );
     assert_eq!(offered("window a the‸").1, "window a then ");
     assert_eq!(offered("window a then res‸").1, "window a then rest");

@@ -274,12 +274,16 @@ impl Running {
     pub fn await_says(&mut self, text: &str) {
         let until = Instant::now() + PATIENCE;
         let file = self.output.path().join("err");
-        while !fs::read_to_string(&file).unwrap_or_default().contains(text) {
-            assert!(
-                Instant::now() < until && !self.has_ended(),
-                "does not say `{text}`: {}",
-                self.ran()
-            );
+        loop {
+            let is_over = Instant::now() >= until || self.has_ended();
+            if fs::read_to_string(&file).unwrap_or_default().contains(text) {
+                return;
+            }
+            if is_over {
+                // What goes on for ever would be waited for.
+                let _ = self.child.kill();
+                panic!("does not say `{text}`: {}", self.ran());
+            }
             std::thread::sleep(Duration::from_millis(5));
         }
     }

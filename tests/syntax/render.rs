@@ -26,7 +26,7 @@ fn reports(text: &str, style: Style) -> String {
 fn a_misspelt_verb() {
     let text = "plan \"x\".\nshop_cart dependz on shop_tax.\nmodule shop_cart #{timeout => 1s}.\n";
     let expected = "\
-error[E101]: unexpected `dependz`
+✗ error[E101]: unexpected `dependz`
    ╭─[bad/typo.updo:2:11]
  1 │ plan \"x\".
  2 │ shop_cart dependz on shop_tax.
@@ -43,7 +43,7 @@ error[E101]: unexpected `dependz`
 fn a_missing_dot() {
     let text = "\n\nmodule shop_cart #{timeout => 1s}.\nshop_a depends on shop_b\nshop_c depends on shop_d.\n";
     let expected = "\
-error[E103]: missing `.` at the end of this statement
+✗ error[E103]: missing `.` at the end of this statement
    ╭─[bad/typo.updo:4:24]
  3 │ module shop_cart #{timeout => 1s}.
  4 │ shop_a depends on shop_b
@@ -92,7 +92,7 @@ fn labels_of_two_files_appear_under_their_own_files() {
     .note("one process runs `shop_a`")
     .help("delete one");
     let expected = "\
-error[E301]: `shop_a` both depends and does not depend on `shop_b`
+✗ error[E301]: `shop_a` both depends and does not depend on `shop_b`
    ╭─[plan.updo:3:1]
  2 │ \n 3 │ shop_a depends on shop_b.
    · ────────────┬───────────
@@ -198,7 +198,7 @@ fn the_heading_is_a_word_a_code_and_the_title() {
     );
     assert_eq!(
         render(&error, &sources, narrow),
-        "error[E604]: conversion of\n    `{cart, 1, 2, three, four}` failed\n    in a process\n"
+        "✗ error[E604]: conversion of\n    `{cart, 1, 2, three, four}` failed\n    in a process\n"
     );
     let first = |code, style| {
         let text = render(&Diagnostic::new(code, "x"), &sources, style);
@@ -212,7 +212,7 @@ fn the_heading_is_a_word_a_code_and_the_title() {
     };
     let shown = updo::diag::safe::terminal(&render(&error, &sources, color)).into_owned();
     assert!(
-        shown.starts_with("\u{1b}[1;31merror[E604]\u{1b}[0m\u{1b}[1m: conversion of "),
+        shown.starts_with("\u{1b}[1;31m✗ error[E604]\u{1b}[0m\u{1b}[1m: conversion of "),
         "{shown:?}"
     );
 }

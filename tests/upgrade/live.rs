@@ -1,6 +1,7 @@
 //! `window live`: no process is suspended, and each converts its state by itself.
 
 use tempfile::TempDir;
+use updo::{Code, Engine, NodeName, Settings};
 
 use crate::corners::{compiled, node_with};
 use crate::inferred_children::elixir;
@@ -53,7 +54,7 @@ fn purses_with(number: u32, new: (String, String), more: &str) -> Stage {
 }
 
 /// Twenty of the processes are called all the time; [`called`] ends that.
-fn call(stage: &Stage) {
+pub fn call(stage: &Stage) {
     stage.node.eval(
         "begin Ps = lists:sublist(persistent_term:get(asked), 20), \
          Call = fun Call(N) -> [case gen_server:call(P, add) of 1 -> ok; 2 -> ok end || P <- Ps], \
@@ -64,7 +65,7 @@ fn call(stage: &Stage) {
 
 /// Every call was answered.
 #[track_caller]
-fn called(stage: &Stage) {
+pub fn called(stage: &Stage) {
     let called = stage.node.eval_text(
         "begin calls ! {seen, self()}, receive {called, N} when N > 0 -> called after 9000 -> none end end",
     );
@@ -72,7 +73,7 @@ fn called(stage: &Stage) {
 }
 
 /// Which states there are, and whether something of the transition is left in a process.
-fn states(stage: &Stage) -> String {
+pub fn states(stage: &Stage) -> String {
     stage.node.eval_text(
         "lists:usort([{element(1, S), case S of {2, _, _, V} -> V; _ -> old end} || \
          P <- persistent_term:get(asked), S <- [gen_server:call(P, state)]]) ++ \
@@ -95,6 +96,7 @@ fn no_process_is_suspended() {
     call(&stage);
     let ran = stage.run(&["--events", "events.jsonl"]).exits(0).says(&[
         "window   live: no process is suspended; all modules switch at one instant",
+        "undo     old code; exact for each process with no event since it converted, else by code_change down of purse",
         "300 processes convert their states, each before its next callback: purse",
         "rehearsal: 300 states tried on copies, all convert",
         ": 1 module switched, no process suspended.",
@@ -347,4 +349,32 @@ fn a_genserver_of_elixir() {
         ),
         "[{2,#{count => 1,last => 0}},{2,#{count => 2,last => 0}}]"
     );
+}
+
+/// Nothing of it depends on the command line: a program of somebody else that does not rehearse is refused.
+#[test]
+fn a_program_that_has_not_rehearsed_is_refused() {
+    let stage = purses(3, "", "");
+    let settings = Settings {
+        state_dir: stage.desk.path().join("state"),
+        cookie_file: Some(stage.desk.path().join("cookie")),
+        epmd_port: Some(stage.node.epmd_port()),
+        ..Settings::default()
+    };
+    let engine = Engine::open(&stage.plan, settings).into_result();
+    let engine = engine.expect("the plan is sound");
+    let node = engine.connect(&NodeName::new(stage.node.name()));
+    let node = node.expect("the node answers");
+    let mut upgrade = node.prepare().expect("it can be compared");
+    let outcome = node.run(&upgrade, &mut |_| {});
+    let codes: Vec<Code> = outcome.errors.iter().map(|error| error.code).collect();
+    assert_eq!(codes, [Code::E425]);
+    assert_eq!(states(&stage), "[{1,old}]");
+    let done = node.rehearse_first(&upgrade, &mut |_, _, _| {});
+    let done = done.expect("it can be tried").expect("there are states");
+    assert_eq!(upgrade.rehearsed(&done), None);
+    let outcome = node.run(&upgrade, &mut |_| {});
+    assert!(outcome.is_good(), "{:?}", outcome.errors);
+    assert_eq!(states(&stage), "[{2,\"1\"}]");
+    stage.is_clean();
 }

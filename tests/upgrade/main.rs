@@ -36,6 +36,7 @@ mod libraries;
 mod listed_children;
 mod live;
 mod live_faults;
+mod live_mixed;
 mod live_statem;
 mod lock;
 mod many;

@@ -285,6 +285,33 @@ fn a_revision_that_cannot_be_had_or_built_is_an_error() {
         .says(&["E805", "not a git repository"]);
 }
 
+/// `watch` keeps its plan open: a build that fails for what passes, the network for instance, is tried at the next look.
+#[test]
+fn a_build_that_has_failed_is_tried_again_at_the_next_look() {
+    let repository = Repository::new();
+    let bank_1 = replaced();
+    let ready = repository.path("ready");
+    let path = repository.plan(&format!(
+        "old from git \"HEAD~1\" #{{build => \"test -e {} && sh build.sh\"}}.",
+        ready.display()
+    ));
+    let mut watch = repository.updo(&bank_1, &["watch", &path]).start();
+    watch.await_says("E806");
+    assert_eq!(repository.builds(), 0);
+    fs::write(&ready, "").expect("written");
+    bank_1.replace(&bank().two);
+    let until = Instant::now() + PATIENCE;
+    while repository.builds() == 0 {
+        assert!(Instant::now() < until, "it is not built again");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // The check of the plan fails: with copies of the running version it goes back.
+    watch.await_says("is as before");
+    watch.signal("-INT");
+    watch.wait();
+    repository.is_clean();
+}
+
 /// Killed in the middle, as by a signal: what it has started does not go on, and no worktree is left.
 #[test]
 fn a_build_does_not_outlive_who_wanted_it() {

@@ -408,6 +408,10 @@ fn what_reaches_a_running_version_by_name_is_no_failure() {
         .run()
         .exits(0)
         .prints(&["3 call a module by its name that is not switched yet"]);
+    desk.on(&node, &["rehearse", &plan, "--at-most", "1"])
+        .run()
+        .exits(0)
+        .prints(&["1 calls a module by its name that is not switched yet"]);
     desk.on(&node, &["run", &plan, "--yes"])
         .run()
         .exits(0)

@@ -75,7 +75,7 @@ fn states_that_a_rollback_would_not_give_back() {
         "badmatch ({error, …} of 2 elements) in till:code_change/3",
         "takes longer than 1000 ms",
         "2 become another {till, …} of 2 elements than there was",
-        "1 become {till, …} of 3 elements, and were {till, …} of 2 elements",
+        "1 becomes {till, …} of 3 elements, and was {till, …} of 2 elements",
         "an undo of the run itself restores the states as they were",
         "convert back in the new `till`",
     ]);
@@ -116,7 +116,7 @@ fn states_that_a_rollback_would_not_give_back() {
     for text in [
         "Rehearsal",
         "10 of 10 convert",
-        "3 become what they were, 3 become another state, 4 would not be converted",
+        "3 of 10 states become what they were, 3 become another state, 4 would not be converted",
     ] {
         assert!(page.contains(text), "{text}: {page}");
     }
@@ -175,7 +175,7 @@ fn states_that_the_running_version_could_not_take_back() {
     );
     let ran = stage.rehearse(&[]).exits(0);
     ran.prints(&["going back: 0 of 10 states become what they were, 10 become another state\n"])
-        .says(&["10 become map of 2 keys, and were map of 1 keys\n"]);
+        .says(&["10 become map of 2 keys, and were map of 1 key\n"]);
 }
 
 /// Of a `static` module the running version converts back, when it is there again.
@@ -265,6 +265,80 @@ fn what_is_not_tried_of_the_way_back() {
     );
 }
 
+/// Where the run could not be rolled back as a whole nothing is converted back. The screen, the JSON, the warning, the
+/// preview and the report agree on it.
+#[test]
+fn without_a_rollback_of_the_whole_no_state_is_lost() {
+    let [till, bell] = [
+        both(
+            "till",
+            "code_change({down, _}, _, _) -> {error, no};\ncode_change(_, {till, N}, _) -> {ok, {till, N, x}}.",
+        ),
+        both("bell", ""),
+    ];
+    let migrate = "-module(migrate).\n-export([go/1]).\ngo(S) -> erlang:append_element(S, 0).\n";
+    let (mut one, mut two) = (Vec::new(), vec![("migrate".to_owned(), migrate.to_owned())]);
+    for [old, new] in [till, bell] {
+        one.push(old);
+        two.push(new);
+    }
+    let stage = Stage::new(&one, &two, "till:start(1), bell:start(1)");
+    let plan = stage.plan.display().to_string();
+    const LOST: &str = "rollback would not give back 1 of 1 state of till";
+    let back = || {
+        let json = stage.rehearse(&["--json"]).exits(0).json();
+        let all = json["modules"].as_array().expect("modules").iter();
+        let mut till = all.filter(|module| module["module"] == "till");
+        till.next().expect("till")["going_back"].clone()
+    };
+    let ran = stage.rehearse(&[]).exits(0);
+    ran.says(&["W651"]);
+    assert_eq!(back()["failed"], 1);
+    updo(&stage, &["preview", &plan]).exits(0).prints(&[LOST]);
+
+    // What the rehearsal has found before is no loss where the plan has no rollback.
+    says(&stage, "rollback never.");
+    let shown = updo(&stage, &["preview", &plan]).exits(0);
+    let shown = shown.prints(&["ms (rehearsed "]);
+    assert!(!shown.to_string().contains(LOST), "{shown}");
+    let shown = updo(&stage, &["preview", &plan, "--json"]).exits(0).json();
+    assert_eq!(
+        shown["pause"]["not_given_back"],
+        serde_json::json!({}),
+        "{shown}"
+    );
+    let ran = stage.rehearse(&[]).exits(0);
+    assert!(!ran.stdout.contains("going back"), "{ran}");
+    assert!(!ran.to_string().contains("W651"), "{ran}");
+    assert!(back().is_null(), "{}", back());
+
+    // A conversion of the plan has no way back: then none of them is made.
+    says(
+        &stage,
+        "module bell #{change => {convert, fun migrate:go/1}} because \"t\".",
+    );
+    const NONE: &str = "not tried: the upgrade as a whole has no way back";
+    let ran = stage.rehearse(&[]).exits(0).prints(&[
+        "       going back: not tried: the plan's function has no way back\n",
+        &format!("       going back: {NONE}\n"),
+    ]);
+    assert!(!ran.to_string().contains("W651"), "{ran}");
+    let back = back();
+    assert_eq!(
+        (&back["failed"], &back["line"]),
+        (&0.into(), &NONE.into()),
+        "{back}"
+    );
+    let shown = updo(&stage, &["preview", &plan]).exits(0);
+    assert!(!shown.to_string().contains(LOST), "{shown}");
+    let ran = updo(&stage, &["run", &plan, "--yes"]).exits(0);
+    assert!(!ran.to_string().contains("give back"), "{ran}");
+    let file = stage.desk.write("report.html", "").display().to_string();
+    updo(&stage, &["report", "-o", &file]).exits(0);
+    let page = std::fs::read_to_string(&file).expect("a report");
+    assert!(page.contains(NONE), "{page}");
+}
+
 /// State machines go back with the name of their state, handlers of events and special processes by their callbacks.
 #[test]
 fn other_behaviours_go_back() {
@@ -318,7 +392,7 @@ fn other_behaviours_go_back() {
     stage.rehearse(&[]).exits(0).says(&[
         "2 of 3 states of `bird`",
         "function_clause in bird:system_code_change/4",
-        "1 become {out, …} of 2 elements, and were {off, …} of 2 elements",
+        "1 becomes {out, …} of 2 elements, and was {off, …} of 2 elements",
     ]);
 }
 
@@ -346,9 +420,9 @@ fn servers_of_elixir_go_back() {
         .exits(0)
         .prints(&[
             "Elixir.Till              3 of 3 states convert",
-            "going back: 2 of 3 states become what they were, 1 become another state",
+            "going back: 2 of 3 states become what they were, 1 becomes another state",
         ])
-        .says(&["1 become map of 3 keys, and were map of 2 keys"]);
+        .says(&["1 becomes map of 3 keys, and was map of 2 keys"]);
 }
 
 /// Ports, sockets, references and processes are themselves in a copy.

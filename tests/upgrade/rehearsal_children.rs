@@ -62,14 +62,14 @@ fn children_that_code_computes() {
     let ran = stage.rehearse(&[]).exits(0).prints(&[
         "lift                     1 of 1 state convert",
         "       new children: audit, z: started\n",
-        "       children that its new init/1 no longer has: fax: terminated and deleted\n",
-        "       children that its new init/1 no longer has: y: they keep running\n",
+        "       child that its new init/1 no longer has: fax: terminated and deleted\n",
+        "       child that its new init/1 no longer has: y: it keeps running\n",
         "       1 child that neither init/1 specifies goes on (start_child/2)\n",
     ]);
     ran.says(&[
         "W652",
         "the children of `lift` will not be those that its new `init/1` specifies",
-        "children that its new init/1 no longer has: y: they keep running",
+        "child that its new init/1 no longer has: y: it keeps running",
         paste,
     ]);
     assert_eq!(children(&stage), before);
@@ -109,14 +109,14 @@ fn what_is_said_of_children_is_what_happens() {
     let plan = stage.plan.display().to_string();
     updo(&stage, &["run", &plan, "--yes"])
         .exits(0)
-        .says(&["W652", "y: they keep running", "W423"]);
+        .says(&["W652", "y: it keeps running", "W423"]);
     assert_eq!(children(&stage), "[{a,hand},{x,hand},{y,hand},{z,hand}]");
     let file = stage.desk.write("report.html", "").display().to_string();
     updo(&stage, &["report", "-o", &file]).exits(0);
     let page = std::fs::read_to_string(&file).expect("a report");
     for line in [
-        "new children: z: started",
-        "no longer has: y: they keep running",
+        "new child: z: started",
+        "no longer has: y: it keeps running",
         "specified in another way: a (shutdown): holds from the next start",
     ] {
         assert!(page.contains(line), "{line}: {page}");
@@ -137,14 +137,14 @@ fn a_child_that_becomes_another_server() {
         .rehearse(&[])
         .exits(0)
         .prints(&[
-            "       children of another module: door (hand -> lamp): the old ones keep running\n",
+            "       child of another module: door (hand -> lamp): the old one keeps running\n",
         ])
         .says(&["W652", paste]);
     says(&stage, paste);
     stage
         .rehearse(&[])
         .exits(0)
-        .prints(&["       children of another module: door (hand -> lamp): restarted\n"]);
+        .prints(&["       child of another module: door (hand -> lamp): restarted\n"]);
     let plan = stage.plan.display().to_string();
     updo(&stage, &["run", &plan, "--yes"]).exits(0);
     assert_eq!(children(&stage), "[{a,hand},{door,lamp}]");
@@ -161,11 +161,11 @@ fn what_is_meant_and_what_is_not_known() {
     );
     says(
         &stage,
-        "module lift #{children => #{start => none, stop => none}} because \"t\".",
+        "module lift #{children => #{start => none, stop => none}} because \"t\".\nrollback never.",
     );
     let ran = stage.rehearse(&[]).exits(0).prints(&[
-        "new children: c: not started",
-        "no longer has: b: they keep running",
+        "new child: c: not started",
+        "no longer has: b: it keeps running",
     ]);
     assert!(!ran.to_string().contains("W652"), "{ran}");
     let stage = staged(
@@ -211,7 +211,17 @@ fn several_supervisors_and_those_of_one_kind_of_child() {
         .eval("ok = supervisor:terminate_child(other, a), ok = supervisor:delete_child(other, a)");
     stage.rehearse(&[]).exits(0).prints(&[
         "lift                     2 of 2 states convert",
-        "new children: a (in 1 of 2 supervisors): ",
+        "new child: a (in 1 of 2 supervisors): ",
+    ]);
+    // One child of each of them is two children.
+    let stage = staged(
+        init,
+        &init.replace("id => a", "id => b"),
+        "lift:start({local, other})",
+    );
+    stage.rehearse(&[]).exits(0).prints(&[
+        "new children: b: ",
+        "children that its new init/1 no longer has: a: ",
     ]);
 }
 

@@ -179,6 +179,48 @@ fn a_genserver_of_elixir_is_upgraded_as_it_is_compiled() {
     interrupted(watch);
 }
 
+/// The first phase is that of a run: a `budget` of the plan counts, and warnings are said, each once.
+#[test]
+fn a_budget_of_the_plan_and_the_warnings_of_a_rehearsal_count() {
+    const SLOW: &str = "code_change({down, _}, {till, N, _}, _) -> {ok, {till, N}};\n\
+        code_change(_, {till, N}, _) -> compute(erlang:monotonic_time(millisecond) + 400), {ok, {till, N, 0}}.\n\
+        compute(Until) -> case erlang:monotonic_time(millisecond) >= Until of true -> ok; false -> compute(Until) end.";
+    const LOSES: &str = "code_change({down, _}, {till, N, _}, _) -> {ok, {till, -N}};\n\
+        code_change(_, {till, N}, _) -> {ok, {till, N, 0}}.";
+    const LOSES_AGAIN: &str = "code_change({down, _}, {till, N, M, _}, _) -> {ok, {till, -N, M}};\n\
+        code_change(_, {till, N, M}, _) -> {ok, {till, N, M, more}}.";
+    let folder = TempDir::new().expect("a folder");
+    let place = folder.path().join("shop");
+    let node = node_with(&compiled(&place, &[till(1, SAME)]));
+    start(&node);
+    let desk = Desk::rehearsing();
+    desk.write(
+        "tills.updo",
+        "plan \"Tills\".\ncode on_disk.\nbudget 300ms.\n",
+    );
+    let mut watch = desk.on(&node, &["watch", "tills.updo"]).start();
+    watch.await_says("watching");
+    build(&place, 2, SLOW);
+    watch.await_says("E638");
+    watch.await_says("not upgraded till: nothing was changed");
+    assert_eq!(node.eval_text(STATES), states(1, ""));
+
+    build(&place, 3, LOSES);
+    watch.await_says("W651");
+    watch.await_says("upgraded till: 5 states converted, ");
+    assert_eq!(node.eval_text(STATES), states(3, ",0"));
+    build(&place, 4, LOSES_AGAIN);
+    watch.await_says("upgraded till: 5 states converted, ");
+    let until = Instant::now() + PATIENCE;
+    while node.eval_text(STATES) != states(4, ",0,more") {
+        assert!(Instant::now() < until, "{}", node.eval_text(STATES));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let ran = interrupted(watch);
+    let said = ran.stderr.matches("a rollback would not give back 5 of 5");
+    assert_eq!(said.count(), 1, "{ran}");
+}
+
 /// A node that is started again is found again, and what was built meanwhile is no difference any more.
 #[test]
 fn a_node_that_is_restarted_is_watched_on() {

@@ -256,17 +256,19 @@ fn rehearsed() -> impl Strategy<Value = Action> {
         any::<bool>(),
         by,
         back,
+        any::<bool>(),
         seek,
         checks,
     )
         .prop_map(
-            |(module, kind, extra, keep, by, back, seek, checks)| Trial {
+            |(module, kind, extra, keep, by, back, old_init, seek, checks)| Trial {
                 module,
                 kind,
                 extra,
                 keep,
                 by,
                 back,
+                old_init,
                 seek,
                 checks,
             },

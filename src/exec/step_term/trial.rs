@@ -18,17 +18,19 @@ pub(super) fn trial_term(trial: &Trial, limits: &Limits) -> Term {
         let function = Term::Atom(function.clone());
         ("by", Term::tuple([module_term(module), function]))
     });
-    let back = match trial.back {
-        None => "none",
-        Some(BackBy::New) => "new",
-        Some(BackBy::Old) => "old",
-    };
+    let back = trial.back.map(|back| {
+        let back = match back {
+            BackBy::New => "new",
+            BackBy::Old => "old",
+        };
+        ("back", Term::atom(back))
+    });
     let all = [
         ("module", module_term(&trial.module)),
         ("kind", Term::atom(kind)),
         ("extra", trial.extra.clone()),
         ("keep", Term::boolean(trial.keep)),
-        ("back", Term::atom(back)),
+        ("old_init", Term::boolean(trial.old_init)),
         ("seek", seek_term(&trial.seek)),
         ("checks", list(&trial.checks, check_term)),
         ("processes", Term::atom("all")),
@@ -43,6 +45,7 @@ pub(super) fn trial_term(trial: &Trial, limits: &Limits) -> Term {
     Term::map(
         all.into_iter()
             .chain(by)
+            .chain(back)
             .map(|(key, value)| (Term::atom(key), value)),
     )
 }
@@ -68,12 +71,15 @@ pub(super) fn trial(term: &Term) -> Option<(Trial, Limits)> {
                 _ => return None,
             },
         },
-        back: match term.get("back")?.as_atom()?.as_str() {
-            "none" => None,
-            "new" => Some(BackBy::New),
-            "old" => Some(BackBy::Old),
-            _ => return None,
+        back: match term.get("back") {
+            None => None,
+            Some(back) => match back.as_atom()?.as_str() {
+                "new" => Some(BackBy::New),
+                "old" => Some(BackBy::Old),
+                _ => return None,
+            },
         },
+        old_init: term.get("old_init")?.is_atom("true"),
         seek: seek(term.get("seek")?)?,
         checks: all(term.get("checks")?, check)?,
     };

@@ -139,7 +139,7 @@ impl BootFile {
         groups
     }
 
-    /// Puts modules behind the others of a [`LoadGroup`], or takes them out, one after the other.
+    /// Puts modules behind the others of a [`LoadGroup`], or takes them out; each module either or.
     pub fn load(&mut self, at: usize, changes: &[Listed<'_>]) {
         if let Some(Term::Tuple(command)) = self.commands.get_mut(at)
             && let [_, Term::List(modules)] = &mut command[..]
@@ -275,35 +275,24 @@ fn fields(term: &mut Term) -> Option<&mut [Term]> {
     }
 }
 
-/// One pass over the list, however many the changes are.
+/// One pass over the list, however many the changes are. Of several changes of a module the last one counts.
 fn list(modules: &mut Vec<Term>, changes: &[Listed<'_>]) {
-    let names = modules.iter().filter_map(Term::as_atom);
-    // Where a name is that is listed: `None` in the list as it was, else its place among those that are new.
-    let mut listed: HashMap<&str, Option<usize>> =
-        names.map(|name| (name.as_str(), None)).collect();
-    let (mut gone, mut new) = (HashSet::new(), Vec::new());
-    for (module, lists) in changes {
-        let name = module.as_str();
-        match (lists, listed.get(name).copied()) {
-            (true, None) => {
-                listed.insert(name, Some(new.len()));
-                new.push(Some(name));
-            }
-            (false, Some(place)) => {
-                match place {
-                    None => _ = gone.insert(name.to_owned()),
-                    Some(place) => new[place] = None,
-                }
-                listed.remove(name);
-            }
-            _ => {}
-        }
-    }
+    let changes = changes.iter();
+    let wanted: HashMap<&str, bool> = changes
+        .clone()
+        .map(|(module, lists)| (module.as_str(), *lists))
+        .collect();
     modules.retain(|term| {
         let name = term.as_atom().map(Atom::as_str);
-        name.is_none_or(|name| !gone.contains(name))
+        name.and_then(|name| wanted.get(name)) != Some(&false)
     });
-    modules.extend(new.into_iter().flatten().map(Term::atom));
+    let names = modules.iter().filter_map(Term::as_atom);
+    let mut listed: HashSet<&str> = names.map(Atom::as_str).collect();
+    let new = changes
+        .map(|(module, _)| module.as_str())
+        .filter(|name| wanted.get(name) == Some(&true) && listed.insert(*name));
+    let new: Vec<Term> = new.map(Term::atom).collect();
+    modules.extend(new);
 }
 
 #[cfg(test)]
@@ -353,8 +342,13 @@ mod tests {
         ) {
             let name = |number: &u8| Module::new(format!("m{number}"));
             let begun: Vec<Term> = begun.iter().map(|n| Term::atom(name(n).as_str())).collect();
-            let changes: Vec<(Module, bool)> =
-                changes.iter().map(|(n, lists)| (name(n), *lists)).collect();
+            // A module is added or removed, never both: the first change of each.
+            let mut seen = HashSet::new();
+            let changes: Vec<(Module, bool)> = changes
+                .iter()
+                .map(|(n, lists)| (name(n), *lists))
+                .filter(|(module, _)| seen.insert(module.clone()))
+                .collect();
             let changes: Vec<Listed<'_>> = changes.iter().map(|(m, lists)| (m, *lists)).collect();
             let (mut at_once, mut by_one) = (begun.clone(), begun);
             list(&mut at_once, &changes);

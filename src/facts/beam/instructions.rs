@@ -148,17 +148,6 @@ impl<'a> Walk<'a> {
 
     fn extended(&mut self, kind: i64) -> Option<Operand> {
         match kind {
-            // A floating point register.
-            2 => self.0.number().map(|_| Operand::Other),
-            // An allocation list: pairs of kind and number.
-            3 => {
-                let size = self.0.list_size()?;
-                for _ in 0..size {
-                    self.0.number()?;
-                    self.0.number()?;
-                }
-                Some(Operand::Other)
-            }
             4 => self
                 .0
                 .number()
@@ -169,7 +158,7 @@ impl<'a> Walk<'a> {
                 self.0.number()?;
                 matches!(register, Operand::X(_) | Operand::Y(_)).then_some(register)
             }
-            _ => None,
+            other => self.0.pass_extended(other).map(|()| Operand::Other),
         }
     }
 }

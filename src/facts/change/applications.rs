@@ -54,25 +54,6 @@ pub struct SpecChange {
     pub callback: Option<Module>,
 }
 
-impl SpecChange {
-    /// What is left of it when modules do not count that a specification of the same version leaves out although their
-    /// files stay: nothing becomes of that in a node that runs. Gleam writes such specifications: a build that compiles no
-    /// Erlang again lists none of it.
-    pub(in crate::facts) fn without_omissions(
-        mut self,
-        stays: &dyn Fn(&Module) -> bool,
-    ) -> Option<Self> {
-        if self.vsn.is_none() {
-            self.removed.retain(|module| !stays(module));
-        }
-        let nothing = self.vsn.is_none()
-            && self.added.is_empty()
-            && self.removed.is_empty()
-            && self.env.is_empty();
-        (!nothing).then_some(self)
-    }
-}
-
 /// A key of an application's `env` that a new specification changes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EnvChange {

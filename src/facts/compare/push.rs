@@ -33,20 +33,8 @@ pub(super) fn pushed(
     base: &Path,
 ) -> Result<NewBeams> {
     let files = local(patterns, base, node.facts.otp)?;
-    let folders: BTreeSet<PathBuf> = files
-        .iter()
-        .filter_map(|file| file.path.parent().map(Path::to_owned))
-        .collect();
+    let folders = by_folder(&files);
     let compared = files.len();
-    let places: BTreeSet<(String, Module)> = files
-        .iter()
-        .filter_map(|file| {
-            Some((
-                file.path.parent()?.display().to_string(),
-                file.facts.module.clone(),
-            ))
-        })
-        .collect();
     let files = one_of_each(files)?;
     let all: BTreeSet<Module> = files.keys().cloned().collect();
     let homes = homes(node.facts, &files);
@@ -69,9 +57,9 @@ pub(super) fn pushed(
     let unconsolidated = unconsolidated(node, &beams)?;
     beams.retain(|module, _| !unconsolidated.contains(module));
     let moved = lines_moved(node, &same);
-    let specs = specifications(node, &folders, &places)?;
+    let specs = specifications(node, &folders)?;
     let gone = gone(node.facts, &specs, &all);
-    let folders = folders.iter().map(|folder| {
+    let folders = folders.keys().map(|folder| {
         let whole = folder.canonicalize().unwrap_or_else(|_| folder.clone());
         whole.display().to_string()
     });
@@ -95,6 +83,22 @@ pub(super) fn pushed(
         called: BTreeMap::new(),
         release,
     })
+}
+
+/// The folders of beams, and the modules in each.
+fn by_folder(files: &[BeamFile]) -> BTreeMap<PathBuf, BTreeSet<Module>> {
+    let mut folders: BTreeMap<PathBuf, BTreeSet<Module>> = BTreeMap::new();
+    for file in files {
+        let Some(folder) = file.path.parent() else {
+            continue;
+        };
+        let module = file.facts.module.clone();
+        match folders.get_mut(folder) {
+            Some(modules) => _ = modules.insert(module),
+            None => _ = folders.insert(folder.to_owned(), BTreeSet::from([module])),
+        }
+    }
+    folders
 }
 
 /// Each module once. Two versions are an error, unless one is the consolidated form of a protocol.
@@ -219,11 +223,10 @@ fn lines_moved(node: &ComparedNode<'_>, same: &[BeamFile]) -> Option<Notice> {
 /// Specifications beside the beams, and how they differ.
 fn specifications(
     node: &mut ComparedNode<'_>,
-    folders: &BTreeSet<PathBuf>,
-    places: &BTreeSet<(String, Module)>,
+    folders: &BTreeMap<PathBuf, BTreeSet<Module>>,
 ) -> Result<NewSpecs> {
     let mut texts = Vec::new();
-    for folder in folders {
+    for folder in folders.keys() {
         for app in node.facts.apps.keys() {
             let file = folder.join(format!("{app}.app"));
             if let Some(text) = small_file(&file) {
@@ -231,8 +234,14 @@ fn specifications(
             }
         }
     }
-    let has_beam =
-        |folder: &str, module: &Module| places.contains(&(folder.to_owned(), module.clone()));
+    let named = folders
+        .iter()
+        .map(|(folder, modules)| (folder.display().to_string(), modules));
+    let named: BTreeMap<String, &BTreeSet<Module>> = named.collect();
+    let has_beam = |folder: &str, module: &Module| {
+        let modules = named.get(folder);
+        modules.is_some_and(|modules| modules.contains(module))
+    };
     compare_specs(node, texts, &has_beam)
 }
 

@@ -63,7 +63,10 @@ pub(super) fn compare_specs(
         let running = node.facts.apps.get(app)?;
         let folder = folder_of(file).unwrap_or_default();
         let stays = |module: &Module| has_beam(folder, module);
-        spec_change(spec, app, file, running, env, old.remove(app)).without_omissions(&stays)
+        without_omissions(
+            spec_change(spec, app, file, running, env, old.remove(app)),
+            &stays,
+        )
     });
     Ok(NewSpecs {
         changes: changes.collect(),
@@ -148,6 +151,23 @@ fn spec_change(
         // One that does not run has no process to ask.
         callback: new.callback.clone().filter(|_| running.is_started),
     }
+}
+
+/// What is left of it when modules do not count that a specification of the same version leaves out although their files
+/// stay: nothing becomes of that in a node that runs. Gleam writes such specifications: a build that compiles no Erlang
+/// again lists none of it.
+fn without_omissions(
+    mut change: SpecChange,
+    stays: &dyn Fn(&Module) -> bool,
+) -> Option<SpecChange> {
+    if change.vsn.is_none() {
+        change.removed.retain(|module| !stays(module));
+    }
+    let nothing = change.vsn.is_none()
+        && change.added.is_empty()
+        && change.removed.is_empty()
+        && change.env.is_empty();
+    (!nothing).then_some(change)
 }
 
 /// What `compile_env` entries of specifications find on a node with these environments.

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::files::{FileError, FileReader, OpenedFile, in_parallel};
+use super::files::{FileError, FileReader, OpenedFile, each_in_parallel};
 use crate::facts::beam::BeamError;
 use crate::facts::beam::bifs::{Bifs, bifs};
 use crate::facts::beam::chunk::{MAX_BEAM, unpacked};
@@ -82,7 +82,7 @@ pub fn call_graph(paths: &[PathBuf], otp: u32) -> Result<CallGraph, Vec<FileErro
     let bifs = bifs(otp);
     let mut read = Vec::with_capacity(paths.len());
     let mut wrong = Vec::new();
-    let calls = in_parallel(paths, || Scanner::new(bifs), Scanner::file);
+    let calls = each_in_parallel(paths, || Scanner::new(bifs), Scanner::file);
     for (path, calls) in paths.iter().zip(calls) {
         match calls {
             Ok(calls) => read.push((calls, path)),

@@ -14,7 +14,6 @@ use std::io::{self, Read};
 use std::num::NonZero;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::archive::{self, Archives};
 use super::{globs, tarball};
@@ -22,6 +21,7 @@ use crate::diag::{Code, Diagnostic};
 use crate::facts::beam::chunk::MAX_BEAM;
 use crate::facts::beam::{BeamError, BeamFacts};
 use crate::name::Module;
+use crate::parallel::in_parallel;
 use crate::state::file_cache::Stat;
 
 /// Most threads that read files at once.
@@ -491,51 +491,19 @@ fn ordinary(path: &Path) -> io::Result<OpenedFile> {
 /// Reads the facts of many files, in parallel, without keeping their bytes. The answers are in the
 /// order of the paths.
 pub fn facts_of(paths: &[PathBuf]) -> Vec<Result<BeamFacts, FileError>> {
-    in_parallel(paths, FileReader::default, |reader, path| {
+    each_in_parallel(paths, FileReader::default, |reader, path| {
         facts(path, &reader.read(path)?)
     })
 }
 
 /// Does something with each path, shared out among threads that each have a state of their own. The
 /// answers are in the order of the paths.
-pub(super) fn in_parallel<S, T: Send>(
+pub(super) fn each_in_parallel<S, T: Send>(
     paths: &[PathBuf],
     state: impl Fn() -> S + Sync,
     each: impl Fn(&mut S, &Path) -> T + Sync,
 ) -> Vec<T> {
-    // Small shares, taken by the next free thread: files differ much in size.
-    const SHARE: usize = 16;
-    let shares: Vec<&[PathBuf]> = paths.chunks(SHARE).collect();
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut state = state();
-        let mut done = Vec::new();
-        loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            let Some(share) = shares.get(number) else {
-                return done;
-            };
-            let answers: Vec<T> = share.iter().map(|path| each(&mut state, path)).collect();
-            done.push((number, answers));
-        }
-    };
     let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let mut done = std::thread::scope(|scope| {
-        let others = processors
-            .min(MAX_THREADS)
-            .min(shares.len())
-            .saturating_sub(1);
-        let others: Vec<_> = (0..others).map(|_| scope.spawn(work)).collect();
-        let mut done = work();
-        for thread in others {
-            done.extend(
-                thread
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            );
-        }
-        done
-    });
-    done.sort_unstable_by_key(|(number, _)| *number);
-    done.into_iter().flat_map(|(_, answers)| answers).collect()
+    let threads = processors.min(MAX_THREADS);
+    in_parallel(paths, threads, state, |state, path| each(state, path))
 }

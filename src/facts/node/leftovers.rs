@@ -41,6 +41,8 @@ pub struct Leftovers {
     pub parents: Vec<Pid>,
     /// Names of agents whose code is still there.
     pub agents: Vec<Module>,
+    /// Modules that are loaded as shims of a live window, by a run that did not end it.
+    pub shims: Vec<Module>,
     /// Names of watchdogs that are alive.
     pub watchdogs: Vec<String>,
     /// Modules of the run with a breakpoint on `init/1`.
@@ -112,6 +114,7 @@ pub fn inspect(session: &Session, mine: &[Module]) -> Result<Leftovers> {
             })
             .collect(),
         agents: names(answer.get("agents")),
+        shims: names(answer.get("shims")),
         watchdogs: names(answer.get("names"))
             .iter()
             .map(ToString::to_string)

@@ -2,8 +2,9 @@
 //!
 //! Takes paths on the node, gives what is inside ([`OnDisk`]) or the bytes. When updo runs on the same machine and sees
 //! the same folder, it looks at the files itself; otherwise the node is asked for size and times of all files in one
-//! call. A file that is as it was seen before is known; what is left is read, or transferred once, and analysed here. The node computes no digest: `beam_lib:md5/1` of one file of stdlib costs
-//! as many reductions as looking at thousands. Only documented functions; nothing is written.
+//! call. A file that is as it was seen before is known; what is left is read, or transferred once, and analysed here.
+//! The node computes no digest: `beam_lib:md5/1` of one file of stdlib costs as many reductions as looking at
+//! thousands. Only documented functions; nothing is written.
 
 #![expect(
     clippy::disallowed_methods,

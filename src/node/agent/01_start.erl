@@ -62,6 +62,7 @@
 %%   done_with, early              children that are done; processes resumed before the window ends
 %%   trier, rehearse_found         the process that tries conversions, those whose states it tries
 %%   twins_since                   when loading twins or taking them away has rested last
+%%   live_waiting                  processes that wait for the old version on the way back
 %%   latest                        when the run has to end (in the process that changes children)
 %%   loop_pattern                  the regular expression of `loops`, compiled
 %%   {hosts, Module}               servers that the behaviours of a module have
@@ -90,6 +91,7 @@
 %%                                 of the guardian
 %%   from helpers                  died (19), init_again (15), begun, checks, back, again, dead,
 %%                                 busy (06)
+%% to upgraded processes           updo_unlive_ends (27)
 %% to a worker                     dispatch, cast, again, stop, sync
 %% to helpers                      go (13), tell (12), watch, resumed, survey (19), trial, try_it,
 %%                                 done (06, 24), in_running (24)

@@ -47,7 +47,9 @@ revived(Job, #{seq := Seq} = Log0, Watchers) ->
         Me ! {Ref, started},
         G = #{job => Job, log => Log, watchers => #{}, workers => [],
               restarts_left => max_restarts(), phase => running, late => undefined, dog => Dog},
-        Watched = lists:foldl(fun(P, Acc) -> watch(P, Acc) end, G, Watchers),
+        Watched0 = lists:foldl(fun(P, Acc) -> watch(P, Acc) end, G, Watchers),
+        Watched = logged({event, {guardian_replaced, #{guardian => self()}}}, Watched0),
+        watchdog_tell(Job, {updo_transition, watchdog_transition(Job, maps:get(log, Watched))}),
         Why = {executor_died, <<"all processes of the run were killed at once">>},
         guardian(set_deadline(start_executor({recover, Why}, Watched)))
     end, [monitor]),
@@ -221,6 +223,10 @@ last_resort(Reason, #{log := #{found := Found, held := Held, left := Left, switc
         Outcome =/= undefined -> G;
         S =:= [], O =:= [], C =:= [], Foreign =:= undefined, Live =:= none ->
             logged({event, {finished, old, #{reason => Reason, suspended_us => 0}}}, G);
+        Live =/= none ->
+            Text = <<"% the executor died too often in a live window: processes go on to convert "
+                     "by themselves, and may stay in either version">>,
+            logged({event, {finished, mixed, #{reason => Reason, by_hand => [Text]}}}, G);
         true ->
             Text = <<"% the executor died too often; all processes were resumed, but code and "
                      "states may not fit">>,
@@ -242,7 +248,7 @@ guardian_settled(#{job := Job, log := Log} = G) ->
     end,
     catch unregister(updo_run),
     watchdog_tell(Job, updo_done),
-    cleaner(Job, [self(), maps:get(exec, G) | maps:get(workers, G)]),
+    cleaner(Job, Log, [self(), maps:get(exec, G) | maps:get(workers, G)]),
     exit(normal).
 
 %% No client was there from the beginning, so nothing was begun.
@@ -264,8 +270,10 @@ guardian_kept(Log, Until) ->
 
 %% The last act: a process without a frame of this module waits for the others to end, then takes
 %% the code away.
-cleaner(Job, Pids) ->
+cleaner(Job, #{live := Live}, Pids) ->
     Remove = case maps:get(agent, Job, undefined) of
+        %% The shims that are loaded call it.
+        {module, _} when Live =/= none -> "ok.";
         {module, _} -> "code:purge(Name), code:delete(Name), code:purge(Name).";
         {interpreted, _} -> "persistent_term:erase(Name).";
         _ -> "ok."

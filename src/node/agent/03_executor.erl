@@ -94,7 +94,9 @@ wait_stragglers() ->
 last_watch(GMon) ->
     receive
         {'DOWN', GMon, process, _, normal} -> ok;
-        {'DOWN', GMon, process, _, _} -> watchdog_tell(updo_done), cleaner(get(job), [self()])
+        {'DOWN', GMon, process, _, _} -> 
+            watchdog_tell(updo_done),
+            cleaner(get(job), get(log), [self()])
     end.
 
 %% The guardian is dead: make another, which gets lock and log. A run that took the lock in between
@@ -285,11 +287,12 @@ recover(Why) ->
     Late = is_tuple(Why) andalso element(1, Why) =:= deadline,
     CalledOff = is_tuple(Why) andalso lists:member(element(1, Why), [deadline, aborted]),
     Live = log_get(live) =/= none,
+    Turns = Live andalso CalledOff andalso not live_is_settled(),
     if
         Outcome =/= undefined -> ok;
         Foreign =/= undefined -> release_handler_again(Foreign);
         Undoing -> back(Why);
-        Live, CalledOff -> log({set, undoing, true}), back(live_why(Why));
+        Turns -> log({set, undoing, true}), back(live_why(Why));
         Live -> run(again);
         Resuming -> run(again);
         Way =/= there -> again_back(S ++ O);

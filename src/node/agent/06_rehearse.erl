@@ -23,8 +23,8 @@
 %%         at_most => processes, rate => of them a second, within => ms for all of them,
 %%         keep => true: no conversion, states are what they were,
 %%         by => {Mod, Fun} of the plan, in place of a conversion of the module; Mod has a twin,
-%%         back => new or old: whose code converts downwards in a rollback, or whose init/1 may run
-%%                 beside that of the new version; none: neither,
+%%         back => new or old: whose code converts downwards in a rollback,
+%%         old_init => true: of a supervisor, the init/1 of the running version may be evaluated,
 %%         seek => #{records => [{Tag, Size}], structs => [{Name, [Key]}]}: in tables and states,
 %%         checks => [{Number, Text of a fun (Old, New), [{Variable, Value}], Named}]: of the plan;
 %%         with Named a pair that no clause takes does not pass}
@@ -457,7 +457,6 @@ check_holds(Fun, Old, New) ->
 
 %% What a rollback would do with the new state, as it does it: of a module that is converted before
 %% the old code is there again the new version, else the one that runs now.
-back(_, #{back := none}, _, Found) -> Found;
 back({State, New}, #{kind := Kind, module := M, back := By, twin := Twin} = What, Done, Found) ->
     #{vsn := Vsn, extra := Extra, reports_to := {Exec, Ref}} = What,
     Exec ! {Ref, {back, Done, Found}},

@@ -128,12 +128,22 @@ held_funs(Ms) ->
             {Held, Unsearched}
     end.
 
+%% The same of the versions that run, which will go.
+held_funs_of_now(Ms) ->
+    case job(old_code, none) of
+        Text when Text =/= none, Ms =/= [] ->
+            {_, _, {_, Held}, _, Unsearched} = old_code(Text, [{now, M} || M <- Ms], true, 1000000),
+            {Held, Unsearched};
+        _ -> {[], []}
+    end.
+
 may_have_funs(M) -> maps:get(old_funs, module_map(M), true).
 
 %% A version whose MD5 is loaded before or after goes on working: its funs come back with it.
 old_code(Text, Purged, Ask, Most) ->
     Kept = fun(#{name := M, new := New}) ->
-               {M, [Md5 || Md5 <- [current_md5(M) | [md5(New) || is_binary(New)]], is_binary(Md5)]}
+               Now = [current_md5(M) || not lists:member({now, M}, Purged)],
+               {M, [Md5 || Md5 <- Now ++ [md5(New) || is_binary(New)], is_binary(Md5)]}
            end,
     Servers = [{M, true} || {_, {suspend, Ranks}} <- job(steps, []), Rank <- Ranks, {M, _} <- Rank],
     Bindings = [{'Ask', Ask}, {'ByLoop', #{}}, {'Changed',

@@ -1,7 +1,8 @@
 %% The watchdog: a third process, for the case that executor and guardian are killed together. It
-%% decides nothing: it knows which processes are suspended at the moment, and when neither executor
-%% nor guardian is alive it resumes them, reports the state of the node to the watchers, and keeps
-%% it as the result of the run.
+%% decides nothing. In a live window it starts both again, for what goes on there is in no need of
+%% being stopped, and cannot be left to itself. Otherwise it knows which processes are suspended at
+%% the moment, and when neither executor nor guardian is alive it resumes them, reports the state of
+%% the node to the watchers, and keeps it as the result of the run.
 %%
 %% It has no frame of this module (its text is evaluated by erl_eval), so it survives whatever ends
 %% the processes of this module, a purge included, and can take the module away.
@@ -77,7 +78,8 @@ watchdog_tell(Name, Message, Tries) ->
     end.
 
 %% What goes on by itself in a live window, and cannot be left to itself.
-watchdog_transition(Job, #{live := {_, _, _}} = Log) -> {Job, Log#{events := []}};
+watchdog_transition(Job, #{live := {_, _, _}, events := Es} = Log) ->
+    {Job, Log#{events := [One || {_, E} = One <- Es, element(1, E) =/= step_progress]}};
 watchdog_transition(_, _) -> none.
 
 parts_pids(Parts) -> lists:append(tuple_to_list(Parts)).

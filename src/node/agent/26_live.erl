@@ -1,9 +1,9 @@
 %% A live window: all modules are switched at one instant with no process suspended, and each
 %% process converts its state when it first comes by a callback. For that the client has made
 %% *shims*: the new version with functions before its callbacks, which call live/3..6 below in the
-%% process. Those that are idle are asked by a system message, a few at a time. When all are through
-%% and nothing executes the old version any more, the plain new version takes the shim's place; the
-%% shim stays as old code, so that funs that it has made go on working.
+%% process. Those that are idle are asked by a system message. When all are through and nothing
+%% executes the old version any more, the plain new version takes the shim's place
+%% (27_live_window.erl); the shim stays as old code.
 %%
 %% Until then there is a way back at any moment: the old version gets a shim that converts the
 %% other way. What a conversion began with is kept as long as the process has had no event since;
@@ -16,78 +16,95 @@
 %% Key is the name of the run and of the direction. Nothing of it depends on a process of the agent:
 %% with all of them killed, what runs goes on to convert.
 %%
-%% About, which shims have as a constant: {up or down, Key, the other direction's Key, Module, Vsn,
-%% Extra, Twin, server or statem}. The state of a gen_statem is {Name, Data}, and only Data changes.
+%% About, which shims have as a constant, is about() of PROTOCOL.md. The state of a gen_statem is
+%% {Name, Data} here, and only Data changes.
 
 %% ------------------------------------------------------------------------------------------------
-%% In the process, called by a shim: gives the argument of the callback that has the state
+%% Called by a shim: gives the argument of the callback that has the state
 
 live(A, F, About) -> live_argument(F, [A], About).
 live(A, B, F, About) -> live_argument(F, [A, B], About).
 live(A, B, C, F, About) -> live_argument(F, [A, B, C], About).
 live(A, B, C, D, F, About) -> live_argument(F, [A, B, C, D], About).
 
-%% A callback that something else calls, in a process of its own or within another callback, is none
-%% of the behaviour's.
-live_argument(F, Args, {_, _, _, M, _, _, _, Kind} = About) ->
-    S = live_given(Kind, F, Args),
-    Mine = get('$initial_call') =:= {M, init, 1} andalso live_is_event(Kind, F, Args, M),
-    New = case Mine of true -> live_callback(F, Args, S, About); false -> S end,
-    case Kind =:= statem andalso F =/= init andalso F =/= format_status of
+live_argument(F, Args, #{kind := Kind} = About) ->
+    What = live_what(Kind, F, length(Args)),
+    S = live_given(Kind, What, F, Args),
+    New = case live_is_called(What, Kind, About) of
+        true -> live_callback(What, F, Args, S, About);
+        false -> S
+    end,
+    case Kind =:= statem andalso What =/= birth andalso What =/= status of
         true -> element(2, New);
         false -> New
     end.
 
-%% What the callback has of the state: of a gen_statem {Name, Data}.
-live_given(_, init, [Arg]) -> Arg;
-live_given(_, format_status, Args) -> lists:last(Args);
-live_given(server, code_change, [_, S, _]) -> S;
-live_given(server, _, Args) -> lists:last(Args);
-live_given(statem, code_change, [_, Name, Data, _]) -> {Name, Data};
-live_given(statem, handle_event, [_, _, Name, Data]) -> {Name, Data};
-live_given(statem, terminate, [_, Name, Data]) -> {Name, Data};
-live_given(statem, Name, [_, _, Data]) -> {Name, Data}.
+%% A gen_statem may have states that are called like other callbacks.
+live_what(_, init, 1) -> birth;
+live_what(_, format_status, N) when N < 3 -> status;
+live_what(server, terminate, 2) -> ending;
+live_what(statem, terminate, 3) -> ending;
+live_what(server, code_change, 3) -> change;
+live_what(statem, code_change, 4) -> change;
+live_what(_, _, _) -> event.
 
-%% A module of a gen_statem may export functions of three arguments that are no states.
-live_is_event(statem, F, [_, _, _], M) when F =/= terminate ->
+live_given(_, birth, _, [Arg]) -> Arg;
+live_given(_, status, _, Args) -> lists:last(Args);
+live_given(server, change, _, [_, S, _]) -> S;
+live_given(server, _, _, Args) -> lists:last(Args);
+live_given(statem, change, _, [_, Name, Data, _]) -> {Name, Data};
+live_given(statem, ending, _, [_, Name, Data]) -> {Name, Data};
+live_given(statem, event, handle_event, [_, _, Name, Data]) -> {Name, Data};
+live_given(statem, event, Name, [_, _, Data]) -> {Name, Data}.
+
+%% Whether the behaviour calls it, for a process of the module: anything may call what is exported,
+%% in another process as well, and a function of three arguments may be no state at all.
+live_is_called(What, Kind, #{module := M}) ->
+    get('$initial_call') =:= {M, init, 1} andalso
+        (Kind =:= server orelse What =/= event orelse live_is_state(M)).
+
+live_is_state(M) ->
     {_, Stack} = process_info(self(), current_stacktrace),
     Ours = fun({N, _, _, _}) -> N =:= erlang orelse is_agent(N) end,
     case lists:dropwhile(Ours, Stack) of
         [{M, _, _, _}, {gen_statem, _, _, _} | _] -> true;
         _ -> false
-    end;
-live_is_event(_, _, _, _) -> true.
+    end.
 
-live_callback(init, _, S, {_, Key, _, _, _, _, _, _}) ->
+live_callback(birth, _, _, S, #{key := Key}) ->
     put(Key, true),
     put('$updo_live', {Key, born}),
     S;
-live_callback(terminate, _, S, About) -> live_seen(S, About);
-live_callback(format_status, _, #{state := Name, data := Data} = Status, About) ->
-    {_, New} = live_seen({Name, Data}, About),
-    Status#{data := New};
-live_callback(format_status, _, #{state := S} = Status, About) ->
-    Status#{state := live_seen(S, About)};
-live_callback(format_status, _, [Dictionary, S], About) -> [Dictionary, live_seen(S, About)];
-live_callback(format_status, _, [Dictionary, Name, Data], About) ->
-    {_, New} = live_seen({Name, Data}, About),
-    [Dictionary, Name, New];
-live_callback(format_status, _, Other, _) -> Other;
-live_callback(code_change, Args, S, {up, _, _, _, _, _, _, _} = About) ->
+live_callback(ending, _, _, S, About) -> live_seen(S, About);
+live_callback(status, _, _, S, About) -> live_status(S, About);
+live_callback(change, _, Args, S, #{way := up} = About) ->
     case live_mark(About) of
         %% Somebody converts this process by hand. What is thrown counts as what is returned.
         untouched -> throw(live_by_hand(Args, S, About));
         _ -> S
     end;
-live_callback(code_change, _, S, _) -> S;
-live_callback(F, Args, S, About) ->
+live_callback(change, _, _, S, _) -> S;
+live_callback(event, F, Args, S, About) ->
     case live_come(S, About, first) of
         {ok, New} -> New;
         {failed, Why} -> live_wait(F, Args, Why, About)
     end.
 
+live_status(#{state := Name, data := Data} = Status, About) ->
+    {_, New} = live_seen({Name, Data}, About),
+    Status#{data := New};
+live_status(#{state := S} = Status, About) -> Status#{state := live_seen(S, About)};
+live_status([Dictionary, S], About) -> [Dictionary, live_seen(S, About)];
+live_status([Dictionary, Name, Data], About) ->
+    {_, New} = live_seen({Name, Data}, About),
+    [Dictionary, Name, New];
+live_status(Other, _) -> Other.
+
+%% ------------------------------------------------------------------------------------------------
+%% Converting
+
 %% converting | born | {first or swept, From, To} | through | {other, From, To} | other | untouched
-live_mark({_, Key, Other, _, _, _, _, _}) ->
+live_mark(#{key := Key, other := Other}) ->
     case {get('$updo_live'), get(Key)} of
         {{Key, What}, _} -> What;
         {{Key, How, From, To}, _} -> {How, From, To};
@@ -97,7 +114,7 @@ live_mark({_, Key, Other, _, _, _, _, _}) ->
     end.
 
 %% {ok, State of this version} | {failed, Text}
-live_come(S, {Direction, Key, Other, _, _, _, _, _} = About, How) ->
+live_come(S, #{way := Way, key := Key, other := Other} = About, How) ->
     case live_mark(About) of
         Mark when Mark =:= converting; Mark =:= born; Mark =:= through -> {ok, S};
         {Was, From, To} when Was =:= first; Was =:= swept ->
@@ -107,7 +124,7 @@ live_come(S, {Direction, Key, Other, _, _, _, _, _} = About, How) ->
                 %% asked.
                 false -> put(Key, true), erase('$updo_live'), {ok, S}
             end;
-        untouched when Direction =:= down -> put(Key, true), {ok, S};
+        untouched when Way =:= down -> put(Key, true), {ok, S};
         Mark ->
             case live_converted(S, About, Mark) of
                 {ok, New} ->
@@ -118,28 +135,33 @@ live_come(S, {Direction, Key, Other, _, _, _, _, _} = About, How) ->
             end
     end.
 
-%% A gen_statem keeps what it had when a callback says keep_state_and_data: the very term that was
-%% converted, and not one that is equal to it.
-live_kept({_, Data}, {_, From}, {_, _, _, _, _, _, _, statem}) -> erts_debug:same(Data, From);
+%% Whether the process still has what was converted: the very term, and not one that is equal to it.
+%% A gen_statem keeps it when a callback says keep_state_and_data; a gen_server, when a callback of
+%% the old version has called one of the new and dropped what that gave.
+live_kept({_, Data}, {_, From}, #{kind := statem}) -> erts_debug:same(Data, From);
+live_kept(S, From, #{kind := server}) ->
+    (is_tuple(S) orelse is_map(S) orelse is_binary(S) orelse (is_list(S) andalso S =/= []))
+        andalso erts_debug:same(S, From);
 live_kept(_, _, _) -> false.
 
-%% Back to what it was, when there was nothing between.
-live_converted(S, {down, _, _, _, _, _, _, _}, {other, From, S}) -> {ok, From};
-live_converted(S, {down, _, _, _, _, _, _, _} = About, {other, From, _}) ->
+%% On the way back: what it was, when there was nothing between.
+live_converted(S, #{way := down}, {other, From, S}) -> {ok, From};
+live_converted(S, #{way := down} = About, {other, From, _}) ->
     case live_kept(S, From, About) of
         true -> {ok, S};
         false -> live_converted(S, About, other)
     end;
-live_converted(S, {Direction, Key, _, M, Vsn, Extra, Twin, Kind}, _) ->
+live_converted(S, About, _) ->
+    #{way := Way, key := Key, module := M, vsn := Vsn, extra := Extra, kind := Kind} = About,
     Was = put('$updo_live', {Key, converting}),
     Args = case {Kind, S} of
         {server, _} -> [Vsn, S, Extra];
         {statem, {Name, Data}} -> [Vsn, Name, Data, Extra]
     end,
     Result = try
-        case Direction of
+        case Way of
             up -> apply(M, code_change, Args);
-            down -> call_twin(Twin, code_change, Args)
+            down -> call_twin(maps:get(twin, About), code_change, Args)
         end
     of
         Answer -> live_result(Kind, S, Answer)
@@ -156,18 +178,18 @@ live_result(statem, {Name, _}, {ok, Other, _}) ->
     {failed, text_of("it changes the name of the state, from ~tp to ~tp", [Name, Other])};
 live_result(_, _, Other) -> {failed, why(Other)}.
 
-%% For a callback that changes no state. When the first callback raises, terminate/2 gets what that
+%% For a callback that changes no state. When the first callback raises, terminate gets what that
 %% one got.
-live_seen(S, {Direction, _, _, _, _, _, _, _} = About) ->
+live_seen(S, #{way := Way} = About) ->
     case live_mark(About) of
         {first, S, New} -> New;
-        untouched when Direction =:= down -> S;
+        untouched when Way =:= down -> S;
         Mark when Mark =:= untouched; Mark =:= other; element(1, Mark) =:= other ->
             case live_converted(S, About, Mark) of {ok, New} -> New; _ -> S end;
         _ -> S
     end.
 
-live_by_hand(Args, S, {_, Key, _, M, _, _, _, _}) ->
+live_by_hand(Args, S, #{key := Key, module := M}) ->
     put('$updo_live', {Key, converting}),
     Result = (catch apply(M, code_change, Args)),
     case Result of
@@ -178,9 +200,10 @@ live_by_hand(Args, S, {_, Key, _, M, _, _, _, _}) ->
     Result.
 
 %% It was rehearsed, so it is rare: the process waits until the version that it can run is back,
-%% and has that one answer. What is thrown counts as what a callback returns. With no agent left it
-%% ends, as with OTP.
-live_wait(F, Args, Why, {up, _, _, M, _, _, _, _}) ->
+%% and has that one answer. What is thrown counts as what a callback returns. It ends, as with OTP,
+%% when the agent says so, because the way back waits for one that waits for this process, or when
+%% there is no agent any more.
+live_wait(F, Args, Why, #{way := up, module := M}) ->
     live_wait(F, Args, {M, Why}, current_md5(M), 100);
 live_wait(_, _, Why, _) -> erlang:error({code_change, Why}).
 
@@ -190,14 +213,17 @@ live_wait(F, Args, {M, Why} = What, Md5, N) ->
         undefined -> N - 1;
         Pid -> Pid ! {updo_unlive, self(), M, Why}, N
     end,
-    receive after 50 -> ok end,
+    receive updo_unlive_ends -> erlang:error({code_change, Why}) after 50 -> ok end,
     case current_md5(M) of
         Md5 -> live_wait(F, Args, What, Md5, Left);
         _ -> throw(apply(M, F, Args))
     end.
 
-%% What a process is asked by a system message. One that reads it late finds another version there.
-live_fun(Exec, {_, _, _, M, _, _, _, _} = About, Md5) ->
+%% ------------------------------------------------------------------------------------------------
+%% Asked by a system message
+
+%% Converts one that has not come by a callback. One that reads it late finds another version there.
+live_fun({Exec, Ref}, #{module := M, key := Key} = About, Md5) ->
     fun(S) ->
         {Answer, New} = try
             case {current_md5(M), get('$initial_call'), live_mark(About)} of
@@ -209,9 +235,7 @@ live_fun(Exec, {_, _, _, M, _, _, _, _} = About, Md5) ->
                     end;
                 {Md5, {M, init, 1}, {first, From, To}} ->
                     case live_kept(S, From, About) of
-                        true ->
-                            put('$updo_live', {element(2, About), swept, From, To}),
-                            {swept, To};
+                        true -> put('$updo_live', {Key, swept, From, To}), {swept, To};
                         false -> {through, S}
                     end;
                 {_, {M, init, 1}, born} -> {born, S};
@@ -220,14 +244,15 @@ live_fun(Exec, {_, _, _, M, _, _, _, _} = About, Md5) ->
             end
         catch Class:Reason:Stack -> {{failed, why({Class, Reason, Stack})}, S}
         end,
-        Exec ! {live, self(), Answer},
+        Exec ! {live, Ref, self(), Answer},
         New
     end.
 
-%% Whether a state has funs of versions that go, #{Module => MD5}: they would fail.
-live_look_fun(Exec, Md5s) ->
+%% Whether a state has funs of versions that go, #{Module => [MD5]}: they would fail, or keep the
+%% next upgrade from taking their version away.
+live_look_fun({Exec, Ref}, Md5s) ->
     fun(S) ->
-        Exec ! {live, self(), try live_funs([S], Md5s, 300000) catch _:_ -> none end},
+        Exec ! {live, Ref, self(), try live_funs([S], Md5s, 300000) catch _:_ -> none end},
         S
     end.
 
@@ -241,9 +266,15 @@ live_funs([T | Rest], Ms, N) when is_map(T) ->
 live_funs([T | Rest], Ms, N) when is_function(T) ->
     {module, M} = erlang:fun_info(T, module),
     {env, Env} = erlang:fun_info(T, env),
-    case {erlang:fun_info(T, new_uniq), Ms} of
-        {{new_uniq, Md5}, #{M := Md5}} ->
-            {failed, text_of("its state has a fun of ~tp, which goes with the old version", [M])};
-        _ -> live_funs(Env ++ Rest, Ms, N - 1)
+    {new_uniq, Md5} = erlang:fun_info(T, new_uniq),
+    case lists:member(Md5, maps:get(M, Ms, [])) of
+        true -> {failed, text_of("its state has a fun of a version of ~tp that goes", [M])};
+        false -> live_funs(Env ++ Rest, Ms, N - 1)
     end;
 live_funs([_ | Rest], Ms, N) -> live_funs(Rest, Ms, N - 1).
+
+%% Erases what a process keeps of the transition. One that is busy reads it when the agent's module
+%% is gone.
+live_forget_fun(Keys) ->
+    portable("fun(S) -> erase('$updo_live'), lists:foreach(fun(K) -> erase(K) end, Keys), S end.",
+             [{'Keys', Keys}]).

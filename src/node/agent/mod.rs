@@ -46,6 +46,7 @@ pub const SOURCE: &str = concat!(
     include_str!("25_serve.erl"),
     include_str!("26_live.erl"),
     include_str!("27_live_window.erl"),
+    include_str!("28_children_found.erl"),
 );
 
 /// The expressions that bring the source to life on the node.

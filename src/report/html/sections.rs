@@ -42,7 +42,7 @@ impl<'a> NodeSection<'a> {
         }
     }
 
-    fn number(&self, key: &str) -> Option<f64> {
+    pub(super) fn number(&self, key: &str) -> Option<f64> {
         self.of("node.finished").last()?.get(key)?.as_f64()
     }
 }
@@ -330,7 +330,7 @@ fn rehearsal(node: &NodeSection<'_>) -> Markup {
                         }
                         td data-is="before" { @if let Some((median, largest)) = size(&module["bytes"]) { (median) ", " (largest) } }
                         td data-is="after" { @if let Some((median, largest)) = size(&module["new_bytes"]) { (median) ", " (largest) } }
-                        td data-is="going back" { (going_back(&module["going_back"])) }
+                        td data-is="going back" { (module["going_back"]["line"].as_str().unwrap_or_default()) }
                     }
                 }
             }
@@ -343,31 +343,6 @@ fn rehearsal(node: &NodeSection<'_>) -> Markup {
             (foldable(modules.len(), "modules", &table))
         }
     }
-}
-
-/// What a rollback would make of the new states.
-fn going_back(back: &Value) -> String {
-    let number = |key: &str| back[key].as_u64().unwrap_or_default();
-    if let Some(why) = back["untried"].as_str() {
-        return format!("not tried: {why}");
-    }
-    if back.is_null() {
-        return String::new();
-    }
-    let mut parts = vec![format!("{} become what they were", number("same"))];
-    for (key, what) in [
-        ("other", "become another state"),
-        ("failed", "would not be converted"),
-        (
-            "unswitched",
-            "call a module by its name that is not switched yet",
-        ),
-    ] {
-        if number(key) > 0 {
-            parts.push(format!("{} {what}", number(key)));
-        }
-    }
-    parts.join(", ")
 }
 
 /// What was checked, before and after.

@@ -46,7 +46,7 @@ pub(super) fn picture(node: &NodeSection<'_>) -> Markup {
     let steps = of_steps(&bars);
     let x = |at: f64| LEFT + at / whole * WIDE;
     let bottom = TOP + ROW * bars.len() as f64;
-    let shades = suspended_spans(&bars);
+    let shades = suspended_spans(&bars, node.number("suspended_ms"));
     html! {
         div.picture {
             svg.time xmlns="http://www.w3.org/2000/svg" width="100%" height=(px(bottom + 28.0)) role="img"
@@ -181,8 +181,9 @@ fn slowest(node: &NodeSection<'_>, step: &Value) -> Option<String> {
     Some(format!("{pid} {} in {at}", ms(slow["ms"].as_f64()?)))
 }
 
-/// From the beginning of each suspend to the end of the resume after it.
-fn suspended_spans(bars: &[Bar<'_>]) -> Vec<(f64, f64)> {
+/// From the first process that is suspended to the end of the resume after it. A step that suspends looks for them before:
+/// with one window, the time for which they were (ms) says when the first was.
+fn suspended_spans(bars: &[Bar<'_>], suspended: Option<f64>) -> Vec<(f64, f64)> {
     let mut shades = Vec::new();
     let mut since = None;
     for bar in bars {
@@ -198,5 +199,41 @@ fn suspended_spans(bars: &[Bar<'_>]) -> Vec<(f64, f64)> {
             _ => {}
         }
     }
+    if let ([(from, to)], Some(suspended)) = (&mut shades[..], suspended) {
+        *from = from.max(*to - suspended);
+    }
     shades
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bar(name: &str, from: f64, took: f64) -> Bar<'_> {
+        Bar {
+            name,
+            what: "",
+            from,
+            took,
+            drawn: took,
+            spans: 0,
+            is_beside: false,
+            ok: true,
+            slowest: None,
+            attempts: 1,
+            paused: took,
+        }
+    }
+
+    #[test]
+    fn the_shade_is_as_long_as_processes_were_suspended() {
+        let bars = [
+            bar("suspend", 10.0, 13.0),
+            bar("load", 23.0, 2.0),
+            bar("resume", 25.0, 3.0),
+        ];
+        assert_eq!(suspended_spans(&bars, Some(7.0)), [(21.0, 28.0)]);
+        assert_eq!(suspended_spans(&bars, Some(40.0)), [(10.0, 28.0)]);
+        assert_eq!(suspended_spans(&bars, None), [(10.0, 28.0)]);
+    }
 }

@@ -11,6 +11,7 @@ use crate::report::json::ms;
 use crate::rules::conversions::{Converted, converted};
 use crate::rules::{ModuleRules, Origin};
 use crate::script::instruction::Instruction;
+use crate::script::live::lines;
 use crate::script::lower::{Executor, processes, suspended, switched};
 use crate::term::Term;
 
@@ -52,7 +53,10 @@ pub fn json(shown: &PreviewInput<'_>, detail: Detail) -> Value {
             "processes": changed.processes,
             "conversion": conversion(shown, module),
             "children": children(rules),
-            "undo": undo_of(changed),
+            "undo": match shown.rules.live.contains_key(module) {
+                true => "converted",
+                false => undo_of(changed),
+            },
             "instruction": step.instruction.to_string(),
             "why": step.why.iter().map(|why| why_json(shown, why)).collect::<Vec<_>>(),
         })
@@ -66,15 +70,17 @@ pub fn json(shown: &PreviewInput<'_>, detail: Detail) -> Value {
         "modules": modules.collect::<Vec<_>>(),
         "low": shown.script.low.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "window": shown.script.kind.to_string(),
+        "window_auto": shown.script.chosen.as_deref().map(|why| lines(why).collect::<Vec<_>>()),
         "engine": match shown.script.by {
             Executor::Updo => "updo",
             Executor::ReleaseHandler(_) => "release_handler",
         },
-        "windows": shown.script.windows().iter().map(|window| {
+        "windows": shown.script.windows().iter().enumerate().map(|(at, window)| {
+            let live = shown.script.live_window() == Some(at);
             let (load, delete) = switched(window);
             let names = |modules: Vec<Module>| modules.iter().map(|m| m.as_str().to_owned()).collect::<Vec<_>>();
             json!({
-                "suspend": names(suspended(window).filter(|_| !shown.script.is_live()).cloned().collect()),
+                "suspend": names(suspended(window).filter(|_| !live).cloned().collect()),
                 "load": names(load),
                 "delete": names(delete),
             })

@@ -16,6 +16,7 @@ use crate::rules::effects::{self, Acts};
 use crate::rules::{Change, Ruleset};
 use crate::rules::{Origin, Purge};
 use crate::script::instruction::Instruction;
+use crate::script::live::lines;
 use crate::script::lower::{Executor, SuspendOrder, running, suspended, switched};
 use crate::script::waiting::act_in_their_window;
 use crate::term::Term;
@@ -50,27 +51,72 @@ pub(super) fn windows(out: &mut String, shown: &PreviewInput<'_>, style: Style, 
         count(number, "process", "processes")
     };
     let changes = |module: &Module| shown.rules.modules.contains_key(module);
-    let kind = script.kind;
+    let kind = match script.chosen {
+        Some(_) => format!("auto, so {}", script.kind),
+        None => script.kind.to_string(),
+    };
     let windows = script.windows();
-    if script.is_live() {
-        let processes = count(
-            running(shown.changes, shown.rules, shown.rules.live.keys()),
-            "process converts its state",
-            "processes convert their states",
+    if let Some(at) = script.live_window() {
+        // Whatever is behind it: deletions.
+        let (before, live) = windows.split_at(at);
+        let alone = before.iter().all(|window| switched(window).0.is_empty());
+        let then = match alone {
+            true => "",
+            false => "then ",
+        };
+        for window in before {
+            let (loads, _) = switched(window);
+            let stand = match suspends(window) {
+                Some(ranks) => {
+                    let number = running(shown.changes, shown.rules, suspended(window));
+                    let verb = if number == 1 { "is" } else { "are" };
+                    format!(
+                        "{} {verb} suspended: {ranks}",
+                        count(number, "process", "processes")
+                    )
+                }
+                None => "no process is suspended".to_owned(),
+            };
+            let loads = names(&loads, most, style);
+            let _ = writeln!(
+                out,
+                "  window   {kind}: first {loads} in a window of its own; {stand}"
+            );
+        }
+        let lead = match alone {
+            true => format!("  window   {kind}: "),
+            false => "           ".to_owned(),
+        };
+        let (loads, _) = switched(&live.concat());
+        let modules = match alone {
+            true => "all modules".to_owned(),
+            false => names(&loads, most, style),
+        };
+        let verb = if !alone && loads.len() == 1 {
+            "switches"
+        } else {
+            "switch"
+        };
+        let _ = writeln!(
+            out,
+            "{lead}{then}no process is suspended; {modules} {verb} at one instant"
         );
-        let mut line = "no process is suspended; all modules switch at one instant".to_owned();
         if !shown.rules.live.is_empty() {
+            let processes = count(
+                running(shown.changes, shown.rules, shown.rules.live.keys()),
+                "process converts its state",
+                "processes convert their states",
+            );
             let modules: Vec<Module> = shown.rules.live.keys().cloned().collect();
-            let _ = write!(
-                line,
-                "\n           {processes}, each before its next callback: {}",
+            let _ = writeln!(
+                out,
+                "           {processes}, each before its next callback: {}",
                 names(&modules, most, style)
             );
         }
-        let _ = writeln!(out, "  window   {kind}: {line}");
         return;
     }
-    if matches!(kind, WindowPolicy::Single | WindowPolicy::Live) || windows.len() < 2 {
+    if matches!(script.kind, WindowPolicy::Single | WindowPolicy::Live) || windows.len() < 2 {
         let line = match suspends(&script.low) {
             None => "no process is suspended; all modules switch at one instant".to_owned(),
             Some(ranks) => format!(
@@ -83,6 +129,11 @@ pub(super) fn windows(out: &mut String, shown: &PreviewInput<'_>, style: Style, 
             ),
         };
         let _ = writeln!(out, "  window   {kind}: {line}");
+        let why = script.chosen.as_deref().unwrap_or_default();
+        let why: Vec<String> = lines(why)
+            .map(|why| format!("           not live: {why}"))
+            .collect();
+        some_lines(out, &why, most);
         return;
     }
     let number = windows.iter().filter(|w| suspends(w).is_some()).count();
@@ -91,7 +142,7 @@ pub(super) fn windows(out: &mut String, shown: &PreviewInput<'_>, style: Style, 
         out,
         "  window   {kind}: {number}, one after the other; in between processes see a mix"
     );
-    if kind == WindowPolicy::Own
+    if script.kind == WindowPolicy::Own
         && let Some(own) = &shown.rules.windows
         && let Origin::Plan {
             because: Some(because),
@@ -276,6 +327,17 @@ pub(super) fn undo(shown: &PreviewInput<'_>, style: Style, most: usize) -> Strin
             some_of(&asked, most, style)
         );
         return attention(style, &text);
+    }
+    if missing.is_empty() && !shown.rules.live.is_empty() {
+        let modules: Vec<String> = shown.rules.live.keys().map(ToString::to_string).collect();
+        let before = match shown.script.suspended().next() {
+            Some(_) => "; of the window before by code_change",
+            None => "",
+        };
+        return format!(
+            "old code; exact for each process with no event since it converted, else by code_change down of {}{before}",
+            some_of(&modules, most, style)
+        );
     }
     if missing.is_empty() && shown.script.windows().len() < 2 {
         return "exact: old code and old states of every process".to_owned();

@@ -116,6 +116,8 @@ tagged_union! {
         Leaving = "leaving" { processes: u64 },
         /// A step begins.
         StepStarted = "step_started" { id: u32 },
+        /// In a live window all modules are switched.
+        LiveSwitched = "live_switched" { id: u32 },
         /// A step goes on.
         StepProgress = "step_progress" { step: StepRef, done: u64, total: u64 } [slowest: Vec<SlowProcess>],
         /// A step has succeeded.

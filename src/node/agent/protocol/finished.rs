@@ -130,6 +130,8 @@ record! {
         stays: Stays,
         unconverted: Vec<Unconverted>,
         old_states: Vec<(Atom, Vec<Pid>)>,
+        /// On the way back from a live window: processes that have kept a state of the new version.
+        kept_new: Vec<Unconverted>,
         /// Which processes have a state of the new code, where it stays for lack of the old one.
         new_states: Vec<NewStates>,
         /// Those of `old_states` whose conversion can be tried again.

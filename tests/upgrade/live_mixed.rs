@@ -1,0 +1,228 @@
+//! `window live` where not everything can go live: what cannot is switched first, in a window of its own.
+
+use crate::live::{call, called, purse, states};
+use crate::rehearsal::Stage;
+
+/// A supervisor whose new version has one more child.
+fn vault(version: u32) -> (String, String) {
+    let more = match version {
+        1 => "",
+        _ => ", w(guard)",
+    };
+    let text = format!(
+        "-module(vault).\n-behaviour(supervisor).\n-vsn(\"{version}\").\n-export([start/0, init/1]).\n\
+         start() -> {{ok, P}} = supervisor:start_link({{local, vault}}, ?MODULE, x), unlink(P), P.\n\
+         w(M) -> #{{id => M, start => {{M, start_link, []}}}}.\n\
+         init(_) -> {{ok, {{#{{}}, [w(ledger){more}]}}}}.\n"
+    );
+    ("vault".to_owned(), text)
+}
+
+/// A server whose conversion writes into a table, and takes that back.
+fn ledger(version: u32) -> (String, String) {
+    let change = match version {
+        1 => "code_change(_, S, _) -> {ok, S}.",
+        _ => {
+            "code_change({down, _}, {2, N}, _) -> ets:delete(pages, N), {ok, {1, N}};\n\
+             code_change(_, {1, N}, _) -> ets:insert(pages, {N, written}), {ok, {2, N}}."
+        }
+    };
+    let text = format!(
+        "-module(ledger).\n-behaviour(gen_server).\n-vsn(\"{version}\").\n\
+         -export([start_link/0, init/1, handle_call/3, handle_cast/2, code_change/3]).\n\
+         start_link() -> gen_server:start_link({{local, ledger}}, ?MODULE, 7, []).\n\
+         init(N) -> {{ok, {{{version}, N}}}}.\n\
+         handle_call(state, _, {{{version}, _}} = S) -> {{reply, S, S}}.\n\
+         handle_cast(_, S) -> {{noreply, S}}.\n{change}\n"
+    );
+    ("ledger".to_owned(), text)
+}
+
+fn guard() -> (String, String) {
+    let text = "-module(guard).\n-behaviour(gen_server).\n-export([start_link/0, init/1, handle_call/3, handle_cast/2]).\n\
+         start_link() -> gen_server:start_link({local, guard}, ?MODULE, x, []).\ninit(S) -> {ok, S}.\n\
+         handle_call(_, _, S) -> {reply, S, S}.\nhandle_cast(_, S) -> {noreply, S}.\n";
+    ("guard".to_owned(), text.to_owned())
+}
+
+/// A supervisor, a server whose conversion acts, and so many whose conversion computes.
+fn stage(number: u32, code_change: &str, more: &str) -> Stage {
+    let start = format!(
+        "ets:new(pages, [named_table, public, {{heir, whereis(init), x}}]), vault:start(), \
+         persistent_term:put(asked, [purse:start(N) || N <- lists:seq(1, {number})])"
+    );
+    Stage::planned(
+        &[vault(1), ledger(1), purse(1, "")],
+        &[vault(2), ledger(2), guard(), purse(2, code_change)],
+        &start,
+        &format!("window live.\n{more}"),
+    )
+}
+
+/// The children of the supervisor, the state of its server, and the table.
+fn beside(stage: &Stage) -> String {
+    stage.node.eval_text(
+        "{lists:sort([Id || {Id, P, _, _} <- supervisor:which_children(vault), is_pid(P)]), \
+          gen_server:call(ledger, state), ets:tab2list(pages)}",
+    )
+}
+
+const OLD: &str = "{[ledger],{1,7},[]}";
+const NEW: &str = "{[guard,ledger],{2,7},[{7,written}]}";
+
+#[test]
+fn what_does_not_go_live_is_switched_first() {
+    let stage = stage(300, "", "");
+    call(&stage);
+    let ran = stage.run(&["--events", "events.jsonl"]).exits(0).says(&[
+        "W653",
+        "3 modules do not go live: they are switched first, in a window of their own",
+        "`ledger`: its conversion does more than compute",
+        "`vault`: its processes are supervisors",
+        "`guard`: `vault` needs it",
+        "window   live: first guard, ledger, vault in a window of its own; 2 processes are suspended",
+        "then no process is suspended; purse switches at one instant",
+        "300 processes convert their states, each before its next callback: purse",
+        "undo     old code; exact for each process with no event since it converted, else by code_change down of purse; of the \
+         window before by code_change",
+        "live ok",
+    ]);
+    called(&stage);
+    assert_eq!(states(&stage), "[{2,\"1\"}]");
+    assert_eq!(beside(&stage), NEW);
+    // Two processes were suspended in all, and none of the many.
+    let events = stage.desk.read("events.jsonl");
+    let suspends = events
+        .lines()
+        .filter(|line| line.contains("\"step\":\"suspend\"") && line.contains("finished"));
+    let suspends: Vec<&str> = suspends.collect();
+    assert_eq!(suspends.len(), 1, "{events}");
+    assert!(suspends[0].contains("\"processes\":2"), "{suspends:?}");
+    stage.is_clean();
+    stage.run(&[]).exits(0).says(&["nothing to do"]);
+    let back = ["rollback", &ran.name(), "--yes"];
+    stage.desk.on(&stage.node, &back).run().exits(0);
+    assert_eq!(states(&stage), "[{1,old}]");
+    assert_eq!(beside(&stage), OLD);
+    stage.is_clean();
+}
+
+/// A conversion that fails in the live window: its processes go back, and then those of the window before.
+#[test]
+fn a_failure_of_the_live_window_leads_back_through_the_window_before() {
+    let stage = stage(
+        100,
+        "code_change(_, {1, 70, _}, _) -> error({torn, 70});",
+        "",
+    );
+    stage.node.eval_text(
+        "begin P = lists:nth(70, persistent_term:get(asked)), \
+         gen_server:cast(P, fun W() -> timer:sleep(50), case purse:v() of 1 -> W(); 2 -> timer:sleep(200) end end) end",
+    );
+    call(&stage);
+    stage.run(&[]).exits(20).says(&["E604", "torn"]);
+    called(&stage);
+    assert_eq!(states(&stage), "[{1,old}]");
+    assert_eq!(beside(&stage), OLD);
+    stage.is_clean();
+}
+
+/// So does a check that fails behind both.
+#[test]
+fn a_failing_check_leads_back_through_both() {
+    let stage = stage(
+        50,
+        "",
+        "verify \"never\" -> false.\non failure -> rollback.",
+    );
+    call(&stage);
+    stage.run(&[]).exits(20).says(&["never"]);
+    called(&stage);
+    assert_eq!(states(&stage), "[{1,old}]");
+    assert_eq!(beside(&stage), OLD);
+    stage.is_clean();
+}
+
+/// A process of updo dies in the window before, between both, or in the live window.
+#[test]
+fn a_process_of_updo_that_dies_changes_nothing_of_it() {
+    for point in ["2", "5", "6"] {
+        for what in ["executor", "guardian"] {
+            let stage = stage(50, "", "");
+            call(&stage);
+            stage
+                .node
+                .eval(&format!("witness:strike({what}, {point}, 0)"));
+            let ran = stage.run(&[]);
+            called(&stage);
+            let found = (states(&stage), beside(&stage));
+            let (new, old) = (
+                ("[{2,\"1\"}]".to_owned(), NEW.to_owned()),
+                ("[{1,old}]".to_owned(), OLD.to_owned()),
+            );
+            let wanted = if ran.code == Some(0) { new } else { old };
+            assert_eq!(found, wanted, "{what} at {point}: {ran}");
+            stage.is_clean();
+        }
+    }
+}
+
+/// `window auto`, where the conversions of all servers compute.
+fn auto(number: u32, code_change: &str, start: &str) -> Stage {
+    let start = format!(
+        "persistent_term:put(asked, [purse:start(N) || N <- lists:seq(1, {number})]){start}"
+    );
+    let (one, two) = ([purse(1, "")], [purse(2, code_change)]);
+    Stage::planned(&one, &two, &start, "window auto.")
+}
+
+#[test]
+fn auto_is_live_where_everything_was_tried() {
+    let stage = auto(100, "", "");
+    call(&stage);
+    let ran = stage.run(&[]).exits(0).says(&[
+        "window   auto, so live: no process is suspended; all modules switch at one instant",
+        "live ok",
+        "1 module · no process suspended · 100 states converted",
+    ]);
+    called(&stage);
+    assert_eq!(states(&stage), "[{2,\"1\"}]");
+    let back = ["rollback", &ran.name(), "--yes"];
+    stage.desk.on(&stage.node, &back).run().exits(0);
+    assert_eq!(states(&stage), "[{1,old}]");
+    stage.is_clean();
+}
+
+#[test]
+fn auto_suspends_where_something_cannot_go_live_or_is_not_rehearsed() {
+    let acts = "code_change(_, {1, 0, _} = S, _) -> ets:insert(t, S), {ok, S};";
+    let stage = auto(10, acts, "");
+    stage.run(&["--no-rehearsal"]).exits(0).says(&[
+        "window   auto, so single: 10 processes are suspended while all modules switch at one instant",
+        "not live: conversions are not rehearsed",
+    ]);
+    assert_eq!(states(&stage), "[{2,\"1\"}]");
+    let stage = auto(10, acts, "");
+    stage.run(&[]).exits(0).says(&[
+        "window   auto, so single: 10 processes are suspended",
+        "not live: `purse`: its conversion does more than compute",
+        "10 processes suspended",
+    ]);
+    assert_eq!(states(&stage), "[{2,\"1\"}]");
+    stage.is_clean();
+}
+
+/// What the code allows, and no process could be asked for: it is single after all.
+#[test]
+fn auto_suspends_where_no_state_could_be_tried() {
+    let busy = ", [gen_server:cast(P, fun() -> receive go -> ok after 6000 -> ok end end) || P <- persistent_term:get(asked)]";
+    let stage = auto(2, "", busy);
+    stage.run(&[]).exits(0).says(&[
+        "window   auto, so live",
+        "window auto, so single after all: `purse`: no conversion of it could be tried beforehand",
+        "2 processes suspended",
+        "convert ok",
+    ]);
+    assert_eq!(states(&stage), "[{2,\"1\"}]");
+    stage.is_clean();
+}
