@@ -267,7 +267,8 @@ mod tests {
                     Asked::Answer(answer) => {
                         assert_eq!(answer["jsonrpc"], "2.0");
                         assert!(answer.get("result").is_some() != answer.get("error").is_some());
-                        assert!(answer["id"].is_null() || answer["id"].to_string() == id);
+                        let asked: Value = serde_json::from_str(&id).expect("JSON");
+                        assert!(answer["id"].is_null() || answer["id"] == asked);
                     }
                     Asked::Call(call) => assert_eq!(call.tool.name, "preview"),
                     Asked::Nothing | Asked::Cancel(_) => {}
