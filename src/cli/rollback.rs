@@ -170,6 +170,7 @@ fn go(context: &Context<'_>, args: &RollbackArgs, all: &[Undo]) -> Exit {
                 style::count(way.kept(), "process", "processes")
             ));
         }
+        ui.diagnostics(&undo.disk, &SourceMap::default());
         ui.diagnostics(undo.warning().as_slice(), &SourceMap::default());
         if args.purge == Purge::Brutal
             && let Err(diagnostic) = ending(context, undo)

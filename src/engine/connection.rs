@@ -16,6 +16,7 @@ use crate::facts::compare::library_versions::Libraries;
 use crate::facts::compare::persist_diff::{unlisted, unwritten};
 use crate::facts::compare::{self, NewCode, OldBeamSources};
 use crate::facts::node::node_facts;
+use crate::facts::node::node_files::Disk;
 use crate::node::{Session, agent};
 use crate::plan::CodeFrom;
 use crate::report::header;
@@ -118,9 +119,12 @@ impl Connection<'_> {
                 starts,
                 patterns,
                 base,
-                &mut seen,
+                Disk::new(&self.session, facts.otp, &mut seen),
             )?;
-            upgrade.diagnostics.extend(found.diagnostics(&self.session));
+            let by = "`updo run` with this plan";
+            upgrade
+                .diagnostics
+                .extend(found.diagnostics(&self.session, by));
             upgrade.unwritten = found;
         }
         if matches!(new, NewCode::OnDisk) {
@@ -217,7 +221,6 @@ impl Connection<'_> {
                 Err(why) => (None, Some(self.unrecorded(&run, &why))),
             },
         };
-        let unwritten = [&upgrade.unwritten.modules[..], &upgrade.unwritten.beside].concat();
         let plan = &self.engine.plan;
         let job = RunRequest {
             session: &self.session,
@@ -229,8 +232,8 @@ impl Connection<'_> {
             script: &upgrade.script,
             verify: !self.engine.settings.no_verify,
             detach: self.engine.settings.detach,
-            also: exec::persist::also(&unwritten),
-            rewrites: &upgrade.unwritten.restart.rewrites,
+            also: exec::persist::also(&upgrade.unwritten.modules),
+            restart: &upgrade.unwritten.restart,
             interrupt: part.interrupt,
             warning,
             stale: part.stale.clone().or_else(|| upgrade.never_rehearsed()),

@@ -92,10 +92,10 @@ impl Upgrade {
         // How long is looked afterwards is no part of what happens.
         let soak = Duration::ZERO;
         let steps = steps::every(&self.changes, &self.rules, &self.script, soak);
-        let unwritten = [&self.unwritten.modules[..], &self.unwritten.beside].concat();
         Term::tuple([
             job::begun_record(&self.changes, &self.rules, &steps),
-            Term::list(persist::also(&unwritten)),
+            Term::list(persist::also(&self.unwritten.modules)),
+            self.unwritten.restart.stages.term(),
         ])
     }
 

@@ -17,8 +17,10 @@ use crate::facts::beam::BeamFacts;
 use crate::facts::change::ChangeSet;
 use crate::facts::compare::OldBeamSources;
 use crate::facts::compare::going_back::{GoingBack, going_back};
-use crate::facts::compare::restart::{self, Listing, ModuleFile, Rewrite, Wanted};
+use crate::facts::compare::persist_diff::{UnpersistedFiles, unknown};
+use crate::facts::compare::restart::{self, Listing, ModuleFile, Wanted};
 use crate::facts::node::node_facts::{self, NodeFacts};
+use crate::facts::node::node_files::Disk;
 use crate::facts::node::requery;
 use crate::name::Module;
 use crate::node::{Session, agent, evaluate};
@@ -26,6 +28,7 @@ use crate::plan::When;
 use crate::report::{json, replay};
 use crate::rules::Purge;
 use crate::rules::node_view::NodeView;
+use crate::state::file_cache::Seen;
 use crate::state::runs::{RecordedRun, RunRecords};
 use crate::term::Term;
 
@@ -53,6 +56,8 @@ pub struct Undo {
     pub way: WayBack,
     /// The node's facts.
     pub facts: NodeFacts,
+    /// W344: what the disk of the node is like, where its files are put back.
+    pub disk: Vec<Diagnostic>,
     /// What hooks of the run have done.
     pub acted: Acted,
     /// The plan as it was recorded, with its hooks `on rollback`; one without any when it cannot be read any more.
@@ -87,8 +92,11 @@ impl Undo {
         let modules: BTreeSet<Module> = way.expected.iter().map(|(m, _)| m.clone()).collect();
         way.processes(requery::wrapped(&session, &facts, &modules)?);
         way.purging(Purge::Wait(TIMEOUT));
+        let mut disk = Vec::new();
         if way.is_persisting() {
-            way.listing(lists(&session, &facts, &way)?);
+            let found = written(settings, &session, &facts, &way)?;
+            disk = found.diagnostics(&session, "this rollback");
+            way.listing(found.restart);
         }
         let recorded = Engine::of_record(&summary, settings.clone());
         let readable = recorded.is_some();
@@ -98,6 +106,7 @@ impl Undo {
             .ok_or_else(|| Diagnostic::new(Code::E900, "a plan of one statement cannot be read"))?;
         Ok(Self {
             acted: acted(&records, &summary.run),
+            disk,
             engine,
             readable,
             session,
@@ -383,8 +392,14 @@ fn lacking(
     )))
 }
 
-/// The files with lists of modules, as they have to be when the old files are back.
-fn lists(session: &Session, facts: &NodeFacts, way: &WayBack) -> Result<Vec<Rewrite>> {
+/// The files that a restart reads: lists of modules as they have to be when the old files are back, what is left of
+/// interrupted runs, and what runs otherwise than it will be on the disk.
+fn written(
+    settings: &Settings,
+    session: &Session,
+    facts: &NodeFacts,
+    way: &WayBack,
+) -> Result<UnpersistedFiles> {
     let files = way.files().into_iter().map(|(module, file, stays)| {
         let listing = match (stays, facts.loaded.contains_key(&module)) {
             (true, true) => Listing::Kept,
@@ -404,10 +419,26 @@ fn lists(session: &Session, facts: &NodeFacts, way: &WayBack) -> Result<Vec<Rewr
         starts: Vec::new(),
         recorded: way.recorded(),
     };
-    let found = restart::restart(session, facts, &wanted)?;
-    match found.refused {
+    let files = restart::files(session, facts, &wanted.modules, &wanted.env)?;
+    let mut seen = Seen::open(&settings.state_dir, session.node());
+    let mut disk = Disk::new(session, facts.otp, &mut seen);
+    let names: BTreeSet<&Module> = wanted.modules.iter().map(|file| &file.module).collect();
+    let is_written = |module: &Module| names.contains(module);
+    let unknown = unknown(
+        &mut disk,
+        facts,
+        &files.stages,
+        &wanted.modules,
+        &is_written,
+    )?;
+    let mut restart = restart::restart(session, facts, files, &wanted)?;
+    match restart.refused.take() {
         Some(refused) => Err(Box::new(refused)),
-        None => Ok(found.rewrites),
+        None => Ok(UnpersistedFiles {
+            unknown,
+            restart,
+            ..UnpersistedFiles::default()
+        }),
     }
 }
 

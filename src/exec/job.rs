@@ -13,9 +13,10 @@ use super::step_term::{millis, steps_term};
 use super::steps::{self, applications_back, configured, environment, forward};
 use super::{children, listed_children, live, restarts};
 use crate::facts::change::{Beam, ChangeSet};
-use crate::facts::compare::restart::Rewrite;
+use crate::facts::compare::restart::{Restart, Rewrite};
 use crate::facts::node::old_code;
 use crate::facts::node::processes::LOOPS;
+use crate::facts::node::stages;
 use crate::name::{FunctionArity, Md5, Module};
 use crate::plan::WindowPolicy;
 use crate::rules::effects::{self, Acts};
@@ -72,8 +73,8 @@ pub struct Terms<'a> {
     pub persist: Persist,
     /// Modules that are only written ([`super::persist::also`]).
     pub also: Vec<Term>,
-    /// Files with lists of modules, which are written with the beams.
-    pub rewrites: &'a [Rewrite],
+    /// The files that a restart reads: those with lists of modules are written with the beams.
+    pub restart: &'a Restart,
 }
 
 /// The whole job; `per_step` are the ways back through its windows ([`rollback_steps::per_step`]), `in_window` the modules
@@ -156,7 +157,9 @@ pub fn job(
         key("undo", Term::atom(undo)),
         key("keep", millis(KEEP)),
         key("persist", terms.persist.term()),
-        key("lists", lists_term(terms.rewrites, terms.run)),
+        key("lists", lists_term(&terms.restart.rewrites, terms.run)),
+        key("stages", terms.restart.stages.term()),
+        key("find_stages", Term::binary(stages::TEXT)),
         key("old_code", Term::binary(old_code::TEXT)),
     ])
 }
@@ -301,7 +304,7 @@ fn key(name: &str, value: Term) -> (Term, Term) {
     (Term::atom(name), value)
 }
 
-fn beam_term(beam: Option<&Beam>) -> Term {
+pub(super) fn beam_term(beam: Option<&Beam>) -> Term {
     beam.map_or_else(
         || Term::atom("undefined"),
         |beam| Term::Binary(beam.bytes.clone()),
@@ -334,7 +337,8 @@ impl Back {
     pub fn persisting(mut self, persist: bool) -> Self {
         if let Term::Map(pairs) = &mut self.term {
             let word = if persist { Persist::Asked } else { Persist::No };
-            pairs.extend([key("persist", word.term())]);
+            // The way there has put in order what was left.
+            pairs.extend([key("persist", word.term()), key("stages", Term::list([]))]);
         }
         self
     }
@@ -391,6 +395,7 @@ pub fn begun(job: &Term, run: &str, owner: &str, watcher: Option<Pid>) -> Term {
             key("watcher", watcher_term(watcher)),
             key("keep", millis(KEEP)),
             key("old_code", Term::binary(old_code::TEXT)),
+            key("find_stages", Term::binary(stages::TEXT)),
             key("loops", Term::binary(LOOPS.trim_end())),
             key("suspend_timeout", millis(SUSPEND_TIMEOUT)),
             key("deadline", Term::atom("infinity")),

@@ -8,20 +8,28 @@ use super::agent_reason;
 use super::event::{EventKind, NodeState};
 use super::job::{self, Persist};
 use super::run::RunRequest;
-use crate::facts::change::Beam;
-use crate::name::Module;
+use crate::facts::compare::persist_diff::ModuleToWrite;
 use crate::node::agent::protocol::Reason;
 use crate::term::Term;
 
-/// Modules that take part in the writing and in nothing else, as the agent's maps.
-pub fn also(modules: &[(Module, Beam)]) -> Vec<Term> {
+/// Modules that take part in the writing and in nothing else, as the agent's maps. Should they run in another version by
+/// then, nothing is begun: what would be written is not what a restart has to find.
+pub fn also(modules: &[ModuleToWrite]) -> Vec<Term> {
     let key = |name: &str, value: Term| (Term::atom(name), value);
-    let one = |(module, beam): &(Module, Beam)| {
+    let one = |this: &ModuleToWrite| {
+        let new = this.beam.as_ref();
+        let was = new.filter(|_| this.is_loaded);
         Term::map([
-            key("name", Term::atom(module.as_str())),
-            key("file", Term::string(&beam.file)),
-            key("new", Term::binary(&*beam.bytes)),
-            key("loaded", Term::boolean(true)),
+            key("name", Term::atom(this.module.as_str())),
+            key("file", Term::string(&this.file)),
+            key("new", job::beam_term(new)),
+            key(
+                "was",
+                was.map_or(Term::atom("none"), |beam| {
+                    Term::binary(beam.facts.md5.as_bytes())
+                }),
+            ),
+            key("loaded", Term::boolean(this.is_loaded)),
             key("purge", Term::atom("keep")),
         ])
     };
@@ -51,7 +59,7 @@ pub fn only(what: &RunRequest<'_>, sink: &mut dyn FnMut(&super::Event)) -> Outco
         pause: None,
         persist: Persist::Asked,
         also: what.also.clone(),
-        rewrites: what.rewrites,
+        restart: what.restart,
     };
     let job = job::job(
         &terms,

@@ -17,7 +17,7 @@ use super::side_effects::Acted;
 use super::step::{Action, ChildAction, ChildStep, Step};
 use super::step_term::{read_steps, steps_term};
 use crate::diag::{Code, Diagnostic};
-use crate::facts::compare::restart::{Recorded, Rewrite};
+use crate::facts::compare::restart::{Recorded, Restart, Rewrite};
 use crate::name::{Md5, Module};
 use crate::node::Session;
 use crate::node::agent::protocol::Reason;
@@ -44,8 +44,8 @@ pub struct WayBack {
     pub expected: Vec<(Module, Option<Md5>)>,
     /// What lists of modules were before the run, with the digest of what it has made of each.
     recorded: Vec<Recorded>,
-    /// The files with lists of modules that are written on the way.
-    rewrites: Vec<Rewrite>,
+    /// The files that a restart reads: those with lists of modules are written on the way.
+    restart: Restart,
 }
 
 impl WayBack {
@@ -81,7 +81,7 @@ impl WayBack {
         });
         Some(Self {
             recorded: listed.collect(),
-            rewrites: Vec::new(),
+            restart: Restart::default(),
             expected: expected.collect::<Option<_>>()?,
             begun: record.get("begun")?.clone(),
             job,
@@ -173,14 +173,14 @@ impl WayBack {
         &self.recorded
     }
 
-    /// The lists of modules that are put back with the files.
-    pub fn listing(&mut self, rewrites: Vec<Rewrite>) {
-        self.rewrites = rewrites;
+    /// The lists of modules that are put back with the files, and what interrupted runs have left.
+    pub fn listing(&mut self, restart: Restart) {
+        self.restart = restart;
     }
 
     /// The same, as they were given.
     pub fn rewrites(&self) -> &[Rewrite] {
-        &self.rewrites
+        &self.restart.rewrites
     }
 
     /// How long processes stay suspended because another one is busy: instead of what is recorded.
@@ -338,8 +338,9 @@ pub fn roll_back(what: &RollbackRequest<'_>, sink: &mut dyn FnMut(&Event)) -> Ou
     let mailbox = session.mailbox();
     let mut job = job::begun(&way.job, what.run, what.owner, Some(mailbox.pid()));
     if let Term::Map(pairs) = &mut job {
-        let lists = job::lists_term(&way.rewrites, what.run);
+        let lists = job::lists_term(&way.restart.rewrites, what.run);
         pairs.insert(Term::atom("lists"), lists);
+        pairs.insert(Term::atom("stages"), way.restart.stages.term());
     }
     checks.watch.outcome.state = NodeState::New;
     checks.watch.outcome.acted = what.acted.clone();

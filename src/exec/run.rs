@@ -17,7 +17,7 @@ use super::rollback_steps;
 use super::steps;
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::ChangeSet;
-use crate::facts::compare::restart::Rewrite;
+use crate::facts::compare::restart::Restart;
 use crate::node::agent::protocol::Reason;
 use crate::node::{Mailbox, Session};
 use crate::plan::{Plan, RollbackPolicy, When};
@@ -49,8 +49,8 @@ pub struct RunRequest<'a> {
     pub detach: bool,
     /// Modules that are only written to the disk ([`super::persist::also`]).
     pub also: Vec<Term>,
-    /// Files with lists of modules, which are written with the beams.
-    pub rewrites: &'a [Rewrite],
+    /// The files that a restart reads, of which those with lists are written with the beams.
+    pub restart: &'a Restart,
     /// The source of requests to end.
     pub interrupt: &'a Interrupt,
     /// What is reported first, before anything is asked or touched: that the run cannot be recorded.
@@ -112,7 +112,7 @@ impl Run<'_, '_> {
             pause: what.plan.budget.filter(|_| what.plan.budget_said),
             persist: self.persist(),
             also: what.also.clone(),
-            rewrites: what.rewrites,
+            restart: what.restart,
         };
         let ways =
             rollback_steps::per_step(what.view.changes, what.rules, what.script, steps.len() + 1);

@@ -257,3 +257,27 @@ fn nif_modules_are_refused_until_the_plan_allows_them() {
         .expect("facts");
     assert!(!excluded.is_refused(), "{:?}", excluded.diagnostics);
 }
+
+/// What runs as pushed is written as long as it runs: the disk must not get a version that the node has gone back from.
+#[test]
+fn what_does_not_run_any_more_is_not_written() {
+    let world = World::new();
+    world.have(&["fx_lib"]);
+    world.node.eval("{module, _} = code:load_file(fx_lib)");
+    build("fx_lib", &["V2"], &world.path("new"));
+    let push = format!("code push [{:?}]", text(&world.path("new")));
+    let new = updo::exec::NodeState::New;
+    assert_eq!(world.run(&format!("{push}.")).state, new);
+    let file = world.path("fx/ebin/fx_lib.beam");
+    let before = std::fs::read(&file).expect("a file");
+    let persist = format!("{push} #{{persist => true}}.");
+    let back = "code:purge(fx_lib), {module, _} = code:load_file(fx_lib)";
+    let outcome = world.run_after(&persist, back);
+    let codes: Vec<Code> = outcome.errors.iter().map(|error| error.code).collect();
+    assert_eq!(codes, [Code::E602], "{:?}", outcome.errors);
+    assert_eq!(std::fs::read(&file).expect("a file"), before);
+    // Upgraded again, and nothing between: it is written.
+    assert_eq!(world.run(&format!("{push}.")).state, new);
+    assert!(world.run(&persist).errors.is_empty());
+    assert_ne!(std::fs::read(&file).expect("a file"), before);
+}

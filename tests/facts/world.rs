@@ -122,12 +122,18 @@ impl World {
 
     /// Carries a plan out.
     pub fn run(&self, plan: &str) -> Outcome {
+        self.run_after(plan, "ok")
+    }
+
+    /// The same when something has happened since it was decided.
+    pub fn run_after(&self, plan: &str, meanwhile: &str) -> Outcome {
         let engine = self.engine(plan);
         let connection = engine
             .connect(&NodeName::new(self.node.name()))
             .expect("a connection");
         let upgrade = connection.prepare().expect("facts");
         assert!(!upgrade.is_refused(), "{:?}", upgrade.diagnostics);
+        self.node.eval(meanwhile);
         connection.run(&upgrade, &mut |_| ())
     }
 

@@ -68,6 +68,7 @@ mod screen;
 mod seed;
 mod shop;
 mod snapshots;
+mod stages;
 mod state_shapes;
 mod statem;
 mod states;

@@ -1,8 +1,9 @@
 //! What a restart of a node would load: the lists of modules in its boot files and application files, and what becomes of
 //! them when modules are written to its disk or deleted there.
 //!
-//! Takes the files that will be there and those that will be gone; gives the files with lists in them, before and after,
-//! and what a restart would lack all the same (E640). Reads only.
+//! Takes the files that a restart reads ([`restart_files`](crate::facts::node::restart_files)), and those of modules that
+//! will be there and that will be gone; gives the files with lists in them, before and after, and what a restart would
+//! lack all the same (E640). Reads only.
 //!
 //! In embedded mode a node loads at its start what its boot file lists (`primLoad`), and nothing later: a new module
 //! that is not listed does not exist after a restart, and a node whose boot file lists a module without a file does not
@@ -10,7 +11,6 @@
 //! load from the folders in question are kept right.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::time::Duration;
 
 use md5::Digest;
 
@@ -21,50 +21,14 @@ use crate::facts::app::app_text::{with_env, with_modules};
 use crate::facts::app::boot_file::{BootFile, Listed, LoadGroup, expanded, plain};
 use crate::facts::node::folders::{folder_of, stage_in};
 use crate::facts::node::node_facts::NodeFacts;
+use crate::facts::node::restart_files::{self, RestartFiles};
+use crate::facts::node::stages::StageFolders;
 use crate::name::{App, Md5, Module};
-use crate::node::{Session, evaluate};
+use crate::node::Session;
 use crate::term::Term;
 
 /// How many modules a diagnostic names.
 const NAMED: usize = 8;
-
-/// How long the question may take.
-const QUESTION: Duration = Duration::from_secs(60);
-
-/// The node's root, the variables of its boot file, the boot file that it was started with, boot files there and beside
-/// it, and application files in folders; of a link, the file that it leads to. What an interrupted run will still put in
-/// its place counts as being there.
-const FILES: &str = r#"
-    Values = fun(Flag) -> case init:get_argument(Flag) of {ok, All} -> All; error -> [] end end,
-    Names = fun(Dir) -> case file:list_dir(Dir) of {ok, L} -> lists:sort(L); _ -> [] end end,
-    Root = code:root_dir(),
-    Bin = filename:join(Root, "bin"),
-    Started = [case filelib:is_regular(filename:absname(B) ++ ".boot") of
-                   true -> filename:absname(B) ++ ".boot";
-                   false -> filename:join(Bin, B) ++ ".boot"
-               end || [B | _] <- lists:sublist(Values(boot), 1)],
-    Homes = [filename:dirname(F) || F <- Started],
-    Beside = [filename:join(Up, N) || H <- Homes, filename:basename(filename:dirname(H)) =:= "releases",
-                                      Up <- [filename:dirname(H)], N <- Names(Up)],
-    %% A run that went down while it wrote its journals has one in some of the folders, which holds for all.
-    Journals = lists:usort([N || Dir <- [Bin | Homes ++ Beside ++ Folders], ".updo-" ++ _ = N <- Names(Dir),
-                                 filelib:is_regular(filename:join([Dir, N, "journal"]))]),
-    Read = fun(File) ->
-        Dir = filename:dirname(File),
-        Staged = [S || N <- Names(Dir), lists:member(N, Journals), S <- [filename:join([Dir, N, filename:basename(File)])],
-                       filelib:is_regular(S)],
-        file:read_file(lists:last([File | Staged]))
-    end,
-    Next = fun(_, F) -> case file:read_link(F) of {ok, To} -> filename:join(filename:dirname(F), To); _ -> F end end,
-    Real = fun(F) -> lists:foldl(Next, F, [1, 2, 3, 4]) end,
-    All = fun(Dir, End) -> [{F, B} || N <- Names(Dir), filename:extension(N) =:= End,
-                                      F <- [Real(filename:join(Dir, N))], {ok, B} <- [Read(F)]] end,
-    Boots = lists:usort(lists:append([All(Dir, ".boot") || Dir <- lists:usort([Bin | Homes ++ Beside])])),
-    Scripts = [{S, B} || {F, _} <- Boots, S <- [filename:rootname(F) ++ ".script"], {ok, B} <- [Read(S)]],
-    Left = [filename:join(Dir, N) || Dir <- lists:usort(Homes), ".updo-" ++ Run = N <- Names(Dir), length(Run) =:= 4],
-    {Root, [{V, D} || [V, D | _] <- Values(boot_var)], [Real(F) || F <- Started], Boots, Scripts,
-     lists:append([All(Dir, ".app") || Dir <- Folders]), Left}.
-"#;
 
 /// A module's file, as it will be.
 #[derive(Clone, Debug)]
@@ -167,45 +131,48 @@ pub struct Restart {
     pub rewrites: Vec<Rewrite>,
     /// Why it would lack modules.
     pub refused: Option<Diagnostic>,
-    /// What an interrupted run has left beside boot files.
-    pub left: Vec<String>,
+    /// What interrupted runs have left, which the next run with `persist` puts in order first.
+    pub stages: StageFolders,
     /// New modules that the boot file of the node does not list as it is.
     pub unlisted: Vec<Module>,
     /// The boot file that the node was started with, if it was said.
     pub started: Option<String>,
 }
 
-/// What the node has said.
-struct Found {
-    variables: BTreeMap<String, String>,
-    started: Vec<String>,
-    boots: Vec<(String, Vec<u8>)>,
-    scripts: BTreeMap<String, Vec<u8>>,
-    specs: Vec<(String, Vec<u8>)>,
-    left: Vec<String>,
-}
-
-/// Looks at the files of a node that a restart reads.
+/// Reads the files of a node that a restart reads, as they will be when what interrupted runs have left is put in order:
+/// those in the folders of some modules, of their applications and of applications whose environments change.
 ///
 /// # Errors
 /// E5xx when the node does not answer.
-pub fn restart(session: &Session, facts: &NodeFacts, wanted: &Wanted<'_>) -> Result<Restart> {
-    let modules = &wanted.modules;
-    if modules.is_empty() && wanted.starts.is_empty() {
-        return Ok(Restart::default());
-    }
+pub fn files(
+    session: &Session,
+    facts: &NodeFacts,
+    modules: &[ModuleFile],
+    env: &[(App, Term)],
+) -> Result<RestartFiles> {
     let mut folders: BTreeSet<&str> = modules.iter().filter_map(|m| folder_of(&m.file)).collect();
     let apps: BTreeSet<&App> = modules.iter().filter_map(|m| m.app.as_ref()).collect();
-    folders.extend(apps.into_iter().filter_map(|app| facts.folder_of_app(app)));
-    folders.extend(
-        wanted
-            .env
-            .iter()
-            .filter_map(|(app, _)| facts.folder_of_app(app)),
-    );
-    let found = ask(session, &folders)?;
+    let apps = apps.into_iter().chain(env.iter().map(|(app, _)| app));
+    folders.extend(apps.filter_map(|app| facts.folder_of_app(app)));
+    restart_files::read(session, &folders)
+}
+
+/// What a restart of a node would load, by these files.
+///
+/// # Errors
+/// E5xx when the node does not answer.
+pub fn restart(
+    session: &Session,
+    facts: &NodeFacts,
+    found: RestartFiles,
+    wanted: &Wanted<'_>,
+) -> Result<Restart> {
+    let modules = &wanted.modules;
     let mut lists = Lists::new(facts, wanted, &found);
-    for (file, bytes) in &found.boots {
+    // While boot files are renamed a restart reads the one that the node was started with: it is the first.
+    let is_own = |(file, _): &&(String, Vec<u8>)| found.started.contains(file);
+    let (own, others): (Vec<_>, Vec<_>) = found.boots.iter().partition(is_own);
+    for (file, bytes) in own.iter().chain(&others) {
         lists.boot_file(file, bytes);
     }
     lists.specifications();
@@ -222,9 +189,8 @@ pub fn restart(session: &Session, facts: &NodeFacts, wanted: &Wanted<'_>) -> Res
     }
     let lacking = !lists.unlisted.is_empty();
     let refused = (lacking || !lists.problems.is_empty()).then(|| lists.refusal(session));
-    let boots = found.boots.iter();
-    let own = boots.filter(|(file, _)| found.started.contains(file));
     let own: Vec<(&str, &[u8])> = own
+        .iter()
         .map(|(file, bytes)| (file.as_str(), &bytes[..]))
         .collect();
     let refused = refused.or_else(|| unstarted(session, facts, &own, &wanted.starts));
@@ -233,46 +199,7 @@ pub fn restart(session: &Session, facts: &NodeFacts, wanted: &Wanted<'_>) -> Res
         unlisted,
         started: found.started.first().cloned(),
         rewrites: lists.rewrites,
-        left: found.left,
-    })
-}
-
-fn ask(session: &Session, folders: &BTreeSet<&str>) -> Result<Found> {
-    let folders = Term::list(folders.iter().map(|folder| Term::string(folder)));
-    let answer = evaluate(session, FILES, &[("Folders", folders)], QUESTION)
-        .map_err(|error| error.diagnostic("reading boot files and application files"))?;
-    let files = |term: &Term| -> Vec<(String, Vec<u8>)> {
-        let pairs = term.as_list().unwrap_or_default().iter();
-        let pairs = pairs.filter_map(|pair| match pair.as_tuple()? {
-            [file, bytes] => Some((file.to_text()?, bytes.as_bytes()?.to_vec())),
-            _ => None,
-        });
-        pairs.collect()
-    };
-    let texts = |term: &Term| -> Vec<String> {
-        let all = term.as_list().unwrap_or_default().iter();
-        all.filter_map(Term::to_text).collect()
-    };
-    let Some([root, variables, started, boots, scripts, specs, left]) = answer.as_tuple() else {
-        return Err(Box::new(Diagnostic::new(
-            Code::E506,
-            "the question for boot files has an answer of another form",
-        )));
-    };
-    let pairs = variables.as_list().unwrap_or_default().iter();
-    let pairs = pairs.filter_map(|pair| match pair.as_tuple()? {
-        [name, value] => Some((name.to_text()?, value.to_text()?)),
-        _ => None,
-    });
-    let mut variables: BTreeMap<String, String> = pairs.collect();
-    variables.extend(root.to_text().map(|root| ("ROOT".to_owned(), root)));
-    Ok(Found {
-        variables,
-        started: texts(started),
-        boots: files(boots),
-        scripts: files(scripts).into_iter().collect(),
-        specs: files(specs),
-        left: texts(left),
+        stages: found.stages,
     })
 }
 
@@ -291,7 +218,7 @@ struct Lists<'a> {
     /// The folders of the applications of these modules.
     homes: BTreeMap<App, String>,
     env: &'a [(App, Term)],
-    found: &'a Found,
+    found: &'a RestartFiles,
     rewrites: Vec<Rewrite>,
     problems: Vec<String>,
     /// What the boot file of the node loads.
@@ -312,7 +239,7 @@ struct Loads<'b> {
 }
 
 impl<'a> Lists<'a> {
-    fn new(facts: &'a NodeFacts, wanted: &'a Wanted<'a>, found: &'a Found) -> Self {
+    fn new(facts: &'a NodeFacts, wanted: &'a Wanted<'a>, found: &'a RestartFiles) -> Self {
         let mut specified = BTreeMap::new();
         for (file, _) in &found.specs {
             let Some((folder, base)) = file.rsplit_once('/') else {
@@ -543,6 +470,10 @@ impl<'a> Lists<'a> {
             if let Some(known) = self.rewrites.iter_mut().find(|known| known.file == *file) {
                 if digest(&known.was) == *made {
                     known.will.clone_from(before);
+                    // What a restart loads while files are put in their places is the same.
+                    if let (Some((boot, _)), Ok(read)) = (&mut known.boot, BootFile::read(before)) {
+                        *boot = read;
+                    }
                 }
                 continue;
             }
@@ -622,7 +553,7 @@ mod tests {
             "{{script,{{\"shop\",\"1\"}},[{{path,[\"$ROOT/lib/shop-1/ebin\"]}},{{primLoad,[{all}]}},\
              {{apply,{{application,load,[{spec}]}}}}]}}"
         );
-        let found = Found {
+        let found = RestartFiles {
             variables: BTreeMap::from([("ROOT".to_owned(), "/rel".to_owned())]),
             started: vec!["/rel/start.boot".to_owned()],
             boots: vec![(
@@ -634,7 +565,7 @@ mod tests {
                 format!("{folder}/shop.app"),
                 format!("{spec}.\n").into_bytes(),
             )],
-            left: Vec::new(),
+            stages: StageFolders::default(),
         };
         let loaded = |name: &String| LoadedModule {
             md5: Md5::from([0; 16]),

@@ -16,4 +16,6 @@ pub(in crate::facts) mod parents;
 pub mod processes;
 pub mod queries;
 pub mod requery;
+pub mod restart_files;
+pub mod stages;
 pub(in crate::facts) mod started_with;

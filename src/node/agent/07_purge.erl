@@ -151,6 +151,10 @@ old_code(Text, Purged, Ask, Most) ->
                                                     || Map <- job(modules, [])])}, {'Most', Most},
                 {'Purged', Purged}, {'Running', []}, {'Servers', maps:from_list(Servers)},
                 {'Skip', [get(guardian) | get(workers)]}, {'Within', job(search, 3000)}],
+    evaluate(Text, Bindings).
+
+%% Expressions that the job brings along.
+evaluate(Text, Bindings) ->
     {ok, Tokens, _} = erl_scan:string(unicode:characters_to_list(Text)),
     {ok, Exprs} = erl_parse:parse_exprs(Tokens),
     {value, Value, _} = erl_eval:exprs(Exprs, Bindings),

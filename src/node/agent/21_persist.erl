@@ -8,8 +8,11 @@
 %%     new version, all of it;
 %%  2. beams, after those that must go were deleted;
 %%  3. application files, and boot files as they stay.
-%% Each file is old or new at any moment, never half. A node that finds a journal (the node went
-%% down between two renames) finishes what it says; what was written without one goes.
+%% Each file is old or new at any moment, never half. A run that finds a journal (the node went
+%% down between two renames) finishes what it says, once something has been put in its place;
+%% otherwise, or where a folder has no journal yet, what was written beside is taken away: a node
+%% that starts then has loaded what was there before. The client has looked at the same before
+%% (stages.erlexpr), as it has to know what files hold afterwards; the run refuses anything else.
 
 %% -------------------------------------------------------------------------------------------------
 %% Settle: persist
@@ -21,7 +24,7 @@ persist(Asked) ->
     case Wanted andalso log_get(outcome) =:= job(goal, new) of
         true ->
             %% One that was killed in the middle has left its journal.
-            Done = case persist_again(persist_folders()) of
+            Done = case own_stages(persist_folders()) of
                 [] -> persist_files();
                 [Left | _] -> {error, Left}
             end,
@@ -46,7 +49,7 @@ persist_todo(#{name := M, new := New} = Map) ->
     end.
 
 persist_file(#{name := M, file := File}) ->
-    case current_file(M) of undefined -> File; Known -> in_place(Known) end.
+    filename:absname(case current_file(M) of undefined -> File; Known -> in_place(Known) end).
 
 %% A node that was started in the middle of a writing has loaded from the folder beside.
 in_place(File) ->
@@ -68,7 +71,7 @@ can_persist() ->
         _ ->
             Dirs = persist_folders(),
             writable([{Dir, Why} || Dir <- Dirs, Why <- cannot_write(Dir)]),
-            writable(persist_again(Dirs)),
+            writable(known_stages(Dirs)),
             writable([{F, changed} || #{file := F} = L <- job(lists, []), not is_as_read(L)]),
             writable(no_room(Dirs))
     end.
@@ -136,7 +139,7 @@ persist_files() ->
         case persist_files(Todo, Lists, Stages) of ok -> {ok, length(Todo)}; Error -> Error end
     catch
         throw:{persist, File, Why} ->
-            lists:foreach(fun(Stage) -> remove_stage(Stage) end, Stages),
+            remove_stages(Stages),
             {error, {File, Why}}
     end.
 
@@ -165,7 +168,8 @@ persist_files(Todo, Lists, Stages) ->
     Text = io_lib:format("~tp.~n", [{updo_persist, Stages, Pairs(Boots), [F || {F, _} <- Gone],
                                      Pairs(Beams ++ Ends)}]),
     Journal = unicode:characters_to_binary(Text),
-    %% Each of the folders has one: a later run may come to any of them first.
+    %% Each of the folders has one, as a later run may come to any of them first; they count when
+    %% all are there.
     lists:foreach(fun(Stage) ->
                       New = filename:join(Stage, "journal.new"),
                       write_synced(New, Journal, none),
@@ -240,49 +244,65 @@ write_synced(Path, Bytes, Like) ->
 must(_, ok) -> ok;
 must(Path, {error, Why}) -> throw({persist, Path, Why}).
 
-%% [{File, Why}] that could not be finished. What an earlier run has left in folders: its journal is
-%% carried out, what has none is removed.
-persist_again(Dirs) ->
-    Stages = [filename:join(Dir, Name) || Dir <- Dirs, Name <- names(Dir), is_stage(Name)],
-    Bad = lists:usort(lists:append([persist_journal(Stage) || Stage <- Stages])),
+%% [{File, Why}] that could not be put in order. What the client has found of earlier runs; what it
+%% knows of files holds afterwards, and only if there is nothing else.
+known_stages(Dirs) ->
+    Known = job(stages, []),
+    Found = find_stages(Dirs ++ [filename:dirname(element(1, Stage)) || Stage <- Known]),
+    case lists:usort([element(1, Stage) || Stage <- (Found -- Known) ++ (Known -- Found)]) of
+        [] -> finish_stages(Found);
+        Other -> [{Stage, changed} || Stage <- Other]
+    end.
+
+%% The same of this run itself, by an executor that was killed.
+own_stages(Dirs) ->
+    Found = find_stages(Dirs),
+    Own = filename:basename(stage("")),
+    case [{Stage, changed} || Stage <- [element(1, One) || One <- Found],
+                              filename:basename(Stage) =/= Own] of
+        [] -> finish_stages(Found);
+        Other -> Other
+    end.
+
+%% As stages.erlexpr says, which comes with the job.
+find_stages(Dirs) ->
+    case job(find_stages, none) of
+        none -> [];
+        Text -> evaluate(Text, [{'Folders', Dirs}])
+    end.
+
+finish_stages(Found) ->
+    Bad = lists:usort(lists:append([finish_stage(Stage) || Stage <- Found])),
     %% What has no journal may belong to one that could not be carried out.
-    Bad =:= [] andalso remove_stages(Stages),
+    Bad =:= [] andalso remove_stages([element(1, Stage) || Stage <- Found]),
     Bad.
 
-names(Dir) -> case file:list_dir(Dir) of {ok, L} -> lists:sort(L); {error, _} -> [] end.
+finish_stage({_, _, finish, Stages, Boots, Gone, Rest, _}) ->
+    %% The folders beside are all that is there of the new version until all is in place.
+    Steps = [fun() -> rename(Boots) end, fun() -> deleted(Gone) end, fun() -> rename(Rest) end,
+             fun() -> remove_stages(Stages), [] end],
+    lists:foldl(fun(Step, []) -> Step(); (_, Bad) -> Bad end, [], Steps);
+finish_stage({_, _, drop, Stages, _, _, _, _}) ->
+    case drop_journals(Stages) of
+        [] -> remove_stages(Stages), [];
+        Bad -> Bad
+    end;
+finish_stage({Stage, _, {unreadable, Why}, _, _, _, _, _}) -> [{Stage, Why}];
+finish_stage(_) -> [].
 
-persist_journal(Stage) ->
-    case file:consult(filename:join(Stage, "journal")) of
-        {ok, [{updo_persist, Stages, Boots, Gone, Rest}]}
-          when is_list(Stages), is_list(Boots), is_list(Gone), is_list(Rest) ->
-            Run = filename:basename(Stage),
-            Left = fun(Pairs, End) ->
-                       [Pair || {Beside, File} = Pair <- Pairs, is_beside(Beside, File, Run, End),
-                        filelib:is_regular(Beside)]
-                   end,
-            Last = Left(Rest, ""),
-            %% With nothing left to rename it was carried out before, and what is gone may have come
-            %% back since.
-            Old = [File || Last =/= [], File <- Gone, filename:extension(File) =:= ".beam"],
-            %% The folders beside are all that is there of the new version until all is in place.
-            Steps = [fun() -> rename(Left(Boots, ".meanwhile")) end, fun() -> deleted(Old) end,
-                     fun() -> rename(Last) end,
-                     fun() -> remove_stages([S || S <- Stages, filename:basename(S) =:= Run]), []
-                     end],
-            lists:foldl(fun(Step, []) -> Step(); (_, Bad) -> Bad end, [], Steps);
-        _ -> []
-    end.
+names(Dir) -> case file:list_dir(Dir) of {ok, L} -> lists:sort(L); {error, _} -> [] end.
 
 rename(Pairs) ->
     [{File, Why} || {Beside, File} <- Pairs, {error, Why} <- [file:rename(Beside, File)]].
 
-is_beside(Beside, File, Run, End) ->
-    Beside =:= filename:join([filename:dirname(File), Run, filename:basename(File) ++ End]).
+%% Journals first: as soon as one of them is gone the others do not count, and files may go one by
+%% one.
+remove_stages(Stages) ->
+    drop_journals(Stages),
+    lists:foreach(fun(Stage) -> remove_stage(Stage) end, Stages).
 
-remove_stages(Stages) -> lists:foreach(fun(Stage) -> remove_stage(Stage) end, Stages).
+drop_journals(Stages) -> deleted([filename:join(Stage, "journal") || Stage <- Stages]).
 
-%% The journal last: whatever is still there belongs to it.
 remove_stage(Stage) ->
-    Names = [N || N <- names(Stage), N =/= "journal"] ++ ["journal"],
-    lists:foreach(fun(Name) -> file:delete(filename:join(Stage, Name)) end, Names),
+    lists:foreach(fun(Name) -> file:delete(filename:join(Stage, Name)) end, names(Stage)),
     file:del_dir(Stage).
