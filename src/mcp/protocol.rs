@@ -258,7 +258,7 @@ mod tests {
         fn any_message_gets_one_answer_at_most(
             method in "(initialize|ping|tools/(list|call)|server/discover|[a-z/]{0,9})",
             params in "(\\{\\}|\\[\\]|null|1|\"a\"|\\{\"name\":(\"preview\"|\"run\"|3|null)\\}|\\{\"_meta\":(1|\\{\\})\\}|\\{\"arguments\":\\[\\]\\})",
-            id in "(1|-7|\"x\"|null|1.5|\\{\\}|true)",
+            id in "(1|-7|\"x\"|null|1\\.5|1:|\\{\\}|true)",
             cut in 0_usize..200,
         ) {
             let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#);
@@ -267,8 +267,8 @@ mod tests {
                     Asked::Answer(answer) => {
                         assert_eq!(answer["jsonrpc"], "2.0");
                         assert!(answer.get("result").is_some() != answer.get("error").is_some());
-                        let asked: Value = serde_json::from_str(&id).expect("JSON");
-                        assert!(answer["id"].is_null() || answer["id"] == asked);
+                        let asked = serde_json::from_str::<Value>(&id).ok();
+                        assert!(answer["id"].is_null() || Some(&answer["id"]) == asked.as_ref());
                     }
                     Asked::Call(call) => assert_eq!(call.tool.name, "preview"),
                     Asked::Nothing | Asked::Cancel(_) => {}
