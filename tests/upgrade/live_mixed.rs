@@ -215,9 +215,15 @@ fn auto_suspends_where_something_cannot_go_live_or_is_not_rehearsed() {
 /// What the code allows, and no process could be asked for: it is single after all.
 #[test]
 fn auto_suspends_where_no_state_could_be_tried() {
-    let busy = ", [gen_server:cast(P, fun() -> receive go -> ok after 6000 -> ok end end) || P <- persistent_term:get(asked)]";
+    let busy = ", [gen_server:cast(P, fun() -> receive go -> ok end end) || P <- persistent_term:get(asked)]";
     let stage = auto(2, "", busy);
-    stage.run(&[]).exits(0).says(&[
+    let plan = stage.plan.display().to_string();
+    let mut run = stage.desk.on(&stage.node, &["run", &plan, "--yes"]).start();
+    run.await_says("single after all");
+    stage
+        .node
+        .eval("[P ! go || P <- persistent_term:get(asked)]");
+    run.wait().exits(0).says(&[
         "window   auto, so live",
         "window auto, so single after all: `purse`: no conversion of it could be tried beforehand",
         "2 processes suspended",
