@@ -18,7 +18,7 @@ pids=''
 clean_up() {
     local status=$? pid
     trap - EXIT
-    for pid in $pids; do kill -9 "$pid" 2>/dev/null || true; done
+    for pid in $pids; do { kill -9 "$pid" && wait "$pid"; } 2>/dev/null || true; done
     rm -rf "$work"
     exit "$status"
 }
