@@ -4,7 +4,7 @@ CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo matrix bench start node nodes translation pause rehearse run look sweep fuzz grammar fmt lint deny doc book
+.PHONY: help setup build test demo matrix bench start node nodes translation pause rehearse run dist test-fresh look sweep mcp fuzz grammar fmt lint deny doc book
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,8 +57,18 @@ run: setup ## whole upgrades of 50 to 5,000 modules, beside the 2012 original (m
 nodes: setup ## one upgrade of 1 to 20 nodes in one batch, beside that of one (minutes)
 	@$(CARGO) bench --quiet --locked --bench nodes
 
+dist: ## what is needed to install updo without Rust, in target/dist: built twice and compared (minutes; needs root once)
+	@CARGO="$(CARGO)" bash scripts/dist.sh --verify
+
+test-fresh: setup ## what make dist has made, installed in a fresh Debian, with the first upgrade of the book (needs root)
+	@CARGO="$(CARGO)" bash scripts/test_fresh.sh
+
 look: build ## a report and a graph in headless Chromium, asserted on, and as pictures in target/look
 	@bash scripts/look.sh "$${UPDO_BIN:-$(abspath $(TARGET))/release/updo}"
+
+mcp: ## updo mcp, used by the Python SDK of the protocol (needs python3, and the network once)
+	$(CARGO) build --locked
+	@bash scripts/mcp_client.sh $(abspath $(TARGET))/debug/updo
 
 fuzz: ## any text and bytes as plan, term and ETF: make fuzz SECONDS=60 for each (needs a C++ compiler)
 	@CARGO="$(CARGO)" fuzz/run.sh $(or $(SECONDS),30)

@@ -8,6 +8,7 @@
 #   scripts/otp.sh test  RELEASE ARG…         cargo test ARG… against one: test 29 --test upgrade rehearsal::
 #   scripts/otp.sh with  RELEASE PROGRAM ARG… runs a program outside, for which erl, erlc, elixir… are those of one
 #   scripts/otp.sh list                       what is there
+#   scripts/otp.sh bare  SUITE FOLDER PACKAGES  a fresh root of that Debian with these packages (with commas)
 #
 # They are made with debootstrap from the mirror that this machine's apt is set up with, below UPDO_OTP_DIR
 # ($HOME/.cache/updo/otp). That needs root, as chroot does. Nodes listen on 127.0.0.1 only; the cookie is
@@ -95,7 +96,21 @@ build() {
         echo "otp.sh: OTP $release is in $cache/$release" >&2
         return
     fi
-    suite=$(suite "$release")
+    mkdir -p "$cache"
+    partial=$cache/$release.partial.$$
+    echo "otp.sh: making OTP $release from Debian $(suite "$release")" >&2
+    bootstrap "$(suite "$release")" "$partial" "$packages" "$cache/$release.log"
+    has "$partial" "$release"
+    rm -rf "$partial"/var/cache/apt/archives/*.deb "$partial"/var/lib/apt/lists/*
+    mv "$partial" "$cache/$release"
+    complete "$release"
+    trap - EXIT INT TERM HUP
+    rm -f "$cache/$release.log"
+    echo "otp.sh: OTP $release is in $cache/$release" >&2
+}
+
+# `bootstrap SUITE FOLDER PACKAGES LOG`; what is not finished goes away with this script.
+bootstrap() {
     need_root "build"
     command -v apt-get >/dev/null 2>&1 || fail "this works on Debian and its relatives only"
     if ! command -v debootstrap >/dev/null 2>&1; then
@@ -106,23 +121,14 @@ build() {
     mirror=$(mirror)
     [ -n "$mirror" ] || fail "apt names no Debian mirror on this machine"
     know_proxy
-    mkdir -p "$cache"
-    partial=$cache/$release.partial.$$
+    partial=$2
     trap 'discard "$partial"' EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
-    echo "otp.sh: making OTP $release from Debian $suite" >&2
-    if ! debootstrap --variant=minbase --include="$packages" "$suite" "$partial" "$mirror" </dev/null >"$cache/$release.log" 2>&1; then
-        tail -n 15 "$cache/$release.log" >&2
-        fail "debootstrap failed; all it said is in $cache/$release.log"
+    if ! debootstrap --variant=minbase --include="$3" "$1" "$partial" "$mirror" </dev/null >"$4" 2>&1; then
+        tail -n 15 "$4" >&2
+        fail "debootstrap failed; all it said is in $4"
     fi
-    has "$partial" "$release"
-    rm -rf "$partial"/var/cache/apt/archives/*.deb "$partial"/var/lib/apt/lists/*
-    mv "$partial" "$cache/$release"
-    complete "$release"
-    trap - EXIT INT TERM HUP
-    rm -f "$cache/$release.log"
-    echo "otp.sh: OTP $release is in $cache/$release" >&2
 }
 
 # Removes an unfinished chroot, but never through something that is still mounted in it.
@@ -235,8 +241,15 @@ test)
     shift
     with "$release" "${CARGO:-cargo}" test "$@"
     ;;
+bare)
+    [ $# = 3 ] || fail "bare SUITE FOLDER PACKAGES"
+    bootstrap "$1" "$2" "$3" "$2.log"
+    [ -e "$2/etc/hosts" ] || printf '127.0.0.1 localhost\n::1 localhost\n' >"$2/etc/hosts"
+    trap - EXIT INT TERM HUP
+    rm -f "$2.log"
+    ;;
 list)
     for release in 23 27 29; do [ ! -d "$cache/$release" ] || echo "$release $cache/$release"; done
     ;;
-*) sed -n '2,20s/^# \{0,1\}//p' "$0" ;;
+*) sed -n '2,21s/^# \{0,1\}//p' "$0" ;;
 esac

@@ -83,6 +83,8 @@ pub mod graph;
 #[doc(hidden)]
 pub mod lsp;
 #[doc(hidden)]
+pub mod mcp;
+#[doc(hidden)]
 pub mod name;
 #[doc(hidden)]
 pub mod node;

@@ -27,7 +27,7 @@ const ORDER: &[&[&str]] = &[
     &["engine", "scripting"],
     &["ui"],
     &["repl"],
-    &["lsp"],
+    &["lsp", "mcp"],
     &["cli"],
 ];
 
@@ -108,6 +108,7 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
                 "graph",
                 "lsp",
                 "man",
+                "mcp",
                 "mend",
                 "new",
                 "repl",

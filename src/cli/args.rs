@@ -158,4 +158,6 @@ pub enum Command {
     Version,
     /// The language server for plan files: editors start it
     Lsp(LspArgs),
+    /// Tools for assistants, over the Model Context Protocol: preview, explain, diff, rehearse, status, graph
+    Mcp(McpArgs),
 }

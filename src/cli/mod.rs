@@ -22,6 +22,7 @@ mod live_region;
 mod log;
 mod lsp;
 mod man;
+mod mcp;
 mod mend;
 mod new;
 mod no_undo;
@@ -161,6 +162,7 @@ pub fn main() -> Exit {
             Exit::Done
         }
         Command::Lsp(args) => lsp::run(&context, args),
+        Command::Mcp(args) => mcp::run(&context, args),
     }
 }
 

@@ -44,7 +44,7 @@ pub struct Connection<'a> {
 impl Connection<'_> {
     /// Compares the node with the new code, infers what an upgrade needs, merges the plan, makes the script. Reads only:
     /// the node's loaded modules, applications and processes, beams of this machine or of the node. What is wrong with
-    /// the upgrade itself is in [`Upgrade::diagnostics`]. Copies of what runs are kept in [`Settings::state_dir`] as
+    /// the upgrade itself is in [`Upgrade::diagnostics`]. Copies of what runs are kept in [`super::Settings::state_dir`] as
     /// long as the node's disk has it.
     ///
     /// # Errors
@@ -151,7 +151,7 @@ impl Connection<'_> {
         }
     }
 
-    /// The same, and waits for the end of the other run, at most [`Settings::lock_timeout`].
+    /// The same, and waits for the end of the other run, at most [`super::Settings::lock_timeout`].
     ///
     /// # Errors
     /// As [`Connection::ensure_unlocked`].
@@ -178,7 +178,7 @@ impl Connection<'_> {
 
     /// Runs a prepared upgrade, as a transaction on the node: afterwards it is wholly new or wholly old, or the outcome
     /// says why not. Blocks until then. `sink` gets every event as it comes, in order, in this thread; the last one is
-    /// [`EventKind::Finished`](exec::EventKind::Finished). Another thread may press [`Settings::interrupt`].
+    /// [`EventKind::Finished`](exec::EventKind::Finished). Another thread may press [`super::Settings::interrupt`].
     ///
     /// It does not ask: whether to run an upgrade is decided before, and an upgrade that [is
     /// refused](Upgrade::is_refused) must not be run. Nor does it ask whether a failure after the switch may leave the new
@@ -186,7 +186,7 @@ impl Connection<'_> {
     /// names what can fail. What goes wrong is in [`Outcome::errors`]: E505 when another run
     /// holds the node's lock, E6xx for the run itself.
     ///
-    /// Keeps copies of both versions and a record of the run in [`Settings::state_dir`], so that `updo rollback` finds a
+    /// Keeps copies of both versions and a record of the run in [`super::Settings::state_dir`], so that `updo rollback` finds a
     /// way back: a folder that cannot be written costs that way back (W615), not this run.
     pub fn run(&self, upgrade: &Upgrade, sink: &mut dyn FnMut(&Event)) -> Outcome {
         self.run_in(upgrade, &RunContext::alone(self.engine), sink)

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -36,10 +36,18 @@ const LEADER: &str = r#"sh -c "$0"; code=$?; sleep 0.5; exit $code"#;
 const WATCHDOG: &str = r#"cat >/dev/null; for round in 1 2; do for p in /proc/[0-9]*; do
 if grep -qszx "UPDO_BOOK=$0" "$p/environ"; then kill -9 "${p#/proc/}" 2>/dev/null; fi; done; done"#;
 
+/// The root of another system, with updo installed as a package or an archive, in which the pages are executed instead
+/// (`scripts/test_fresh.sh`).
+fn fresh_root() -> Option<PathBuf> {
+    std::env::var_os("UPDO_BOOK_ROOT").map(PathBuf::from)
+}
+
 /// A computer of the reader's.
 struct Player {
     page: String,
     folder: TempDir,
+    /// Where everything is that the reader's computer has, when it is not this one.
+    root: Option<PathBuf>,
     mark: String,
     watchdog: Child,
     epmd: Epmd,
@@ -107,7 +115,12 @@ pub fn page(name: &str) {
 
 impl Player {
     fn new(page: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        let root = fresh_root();
+        let folder = match &root {
+            Some(root) => tempfile::tempdir_in(root.join("tmp")),
+            None => tempfile::tempdir(),
+        };
+        let folder = folder.expect("a temporary folder");
         let mark = format!("{}-{}", std::process::id(), page.replace('/', "-"));
         let watchdog = Command::new("sh")
             .args(["-c", WATCHDOG, &mark])
@@ -129,13 +142,16 @@ impl Player {
             fresh: Vec::new(),
             differences: Vec::new(),
             folder,
+            root,
         };
         let home = player.home();
         fs::create_dir_all(&home).expect("a home");
         write_cookie(&home.join(".erlang.cookie"), COOKIE);
-        let programs = player.folder.path().join("bin");
-        fs::create_dir(&programs).expect("a folder");
-        std::os::unix::fs::symlink(UPDO, programs.join("updo")).expect("a link");
+        if player.root.is_none() {
+            let programs = player.folder.path().join("bin");
+            fs::create_dir(&programs).expect("a folder");
+            std::os::unix::fs::symlink(UPDO, programs.join("updo")).expect("a link");
+        }
         // Compiling the agent is the longest part of a short run: what another test has kept is taken along.
         copy_agents(&shared_agents(), &player.agents());
         player
@@ -188,10 +204,38 @@ impl Player {
         }
     }
 
+    /// A path as the reader's computer has it.
+    fn seen(&self, path: &Path) -> PathBuf {
+        let below = self
+            .root
+            .as_ref()
+            .and_then(|root| path.strip_prefix(root).ok());
+        below.map_or_else(|| path.to_owned(), |below| Path::new("/").join(below))
+    }
+
+    /// A shell in a folder of the reader's.
+    fn shell(&self, folder: &Path) -> Command {
+        let Some(root) = &self.root else {
+            let mut shell = Command::new("sh");
+            let path = std::env::var("PATH").unwrap_or_default();
+            let programs = self.folder.path().join("bin");
+            let path = format!("{}:{path}", programs.display());
+            shell.env_clear().env("PATH", path).current_dir(folder);
+            return shell;
+        };
+        let mut shell = Command::new("chroot");
+        shell
+            .arg(root)
+            .args(["env", "-C"])
+            .arg(self.seen(folder))
+            .arg("sh")
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        shell
+    }
+
     fn terminal(&self, command: &str) -> Terminal {
-        let mut shell = Command::new("sh");
-        let path = std::env::var("PATH").unwrap_or_default();
-        let programs = self.folder.path().join("bin");
+        let mut shell = self.shell(&self.home().join(&self.place));
         let detaches = ["-detached", " daemon", " &"]
             .iter()
             .any(|word| command.contains(word));
@@ -201,9 +245,7 @@ impl Player {
             shell.args(["-c", command]);
         }
         shell
-            .env_clear()
-            .env("PATH", format!("{}:{path}", programs.display()))
-            .env("HOME", self.home())
+            .env("HOME", self.seen(&self.home()))
             .env("USER", "anna")
             .env("LC_ALL", "C.UTF-8")
             .env("UPDO_BOOK", &self.mark)
@@ -216,8 +258,7 @@ impl Player {
             )
             // Two seconds for each run would be most of a page's time.
             .env("UPDO_SOAK", "300ms")
-            .envs(self.variables.iter().map(|(name, value)| (name, value)))
-            .current_dir(self.home().join(&self.place));
+            .envs(self.variables.iter().map(|(name, value)| (name, value)));
         let mut terminal = Terminal::sized(shell, "xterm-256color", SIZE);
         terminal.echo();
         terminal
@@ -278,7 +319,7 @@ impl Player {
 
     /// What is on a screen, with the folder as the reader has it.
     fn screen(&self, terminal: &Terminal) -> Vec<String> {
-        let folder = self.folder.path().display().to_string();
+        let folder = self.seen(self.folder.path()).display().to_string();
         let text = terminal.text().replace(&folder, "");
         let lines = text
             .trim_end()

@@ -22,6 +22,17 @@ pub struct LspArgs {
     pub patience: Option<Duration>,
 }
 
+/// `updo mcp`
+#[derive(Debug, clap::Args)]
+pub struct McpArgs {
+    /// The plan or node of tools that are called without one [default: the node of --target]
+    #[arg(value_name = "PLAN | NODE", add = ArgValueCompleter::new(complete::plans))]
+    pub subject: Option<String>,
+    /// No tool that executes new code on a node: `rehearse` is left out
+    #[arg(long)]
+    pub no_rehearse: bool,
+}
+
 /// `updo report`
 #[derive(Debug, clap::Args)]
 pub struct ReportArgs {
