@@ -24,13 +24,14 @@ run_test(T) ->
     {Pid, Mon} = spawn_monitor(fun() -> (of_module(T)):T(), clean(), exit(passed) end),
     Result = receive {'DOWN', Mon, process, Pid, R} -> R after 300000 -> exit(Pid, kill), timeout end,
     Ms = erlang:monotonic_time(millisecond) - T0,
-    case Result of passed -> ok; _ -> unlock() end,
+    case Result of
+        passed -> io:format("ok      ~s (~b ms)~n", [T, Ms]);
+        _ -> io:format("FAILED  ~s: ~tP~n", [T, Result, 40])
+    end,
+    %% First what a run may wait for, for it would be brought to life again.
     [exit(P, kill) || P <- processes() -- Before, {_, [_ | _] = D} <- [process_info(P, dictionary)],
                       {_, {M, _, _}} <- [lists:keyfind('$initial_call', 1, D)], lists:prefix("t_", atom_to_list(M))],
-    case Result of
-        passed -> io:format("ok      ~s (~b ms)~n", [T, Ms]), passed;
-        _ -> io:format("FAILED  ~s: ~tP~n", [T, Result, 40]), failed
-    end.
+    case Result of passed -> passed; _ -> unlock(50), failed end.
 
 of_module(T) ->
     hd([M || M <- modules(), {module, M} =:= code:ensure_loaded(M), erlang:function_exported(M, T, 0)]).
@@ -48,8 +49,9 @@ split_interpreted(Tests) -> lists:partition(fun(T) -> string:find(atom_to_list(T
 all_interpreted() -> element(1, split_interpreted((tests() ++ mode_tests:tests() ++ slow()) -- interpreted_kills())).
 without_interpreted(Tests) -> element(2, split_interpreted(Tests)).
 
-unlock() ->
-    case whereis(updo_run) of undefined -> ok; P -> exit(P, kill), timer:sleep(200), unlock() end.
+unlock(0) -> ok;
+unlock(N) ->
+    case whereis(updo_run) of undefined -> ok; P -> exit(P, kill), timer:sleep(200), unlock(N - 1) end.
 
 %% After every test: no lock, no agent module, no suspended process.
 clean() ->
@@ -60,7 +62,8 @@ clean() ->
 
 suspended() -> [P || P <- processes(), {_, {sys, _, _}} <- [process_info(P, current_function)]].
 
-wait(F, What) -> wait(F, What, 300).
+%% On a loaded machine the agent alone takes seconds to compile.
+wait(F, What) -> wait(F, What, 3000).
 wait(_, What, 0) -> error({still, What});
 wait(F, What, N) -> case F() of true -> ok; false -> timer:sleep(10), wait(F, What, N - 1) end.
 
