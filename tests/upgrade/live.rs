@@ -96,7 +96,7 @@ fn no_process_is_suspended() {
     call(&stage);
     let ran = stage.run(&["--events", "events.jsonl"]).exits(0).says(&[
         "window   live: no process is suspended; all modules switch at one instant",
-        "undo     old code; exact for each process with no event since it converted, else by code_change down of purse",
+        "undo     old code; states exact, or by code_change down where an event came since: purse",
         "300 processes convert their states, each before its next callback: purse",
         "rehearsal: 300 states tried on copies, all convert",
         ": 1 module switched, no process suspended.",

@@ -83,7 +83,7 @@ fn what_does_not_go_live_is_switched_first() {
         "window   live: first guard, ledger, vault in a window of its own; 2 processes are suspended",
         "then no process is suspended; purse switches at one instant",
         "300 processes convert their states, each before its next callback: purse",
-        "undo     old code; exact for each process with no event since it converted, else by code_change down of purse; of the \
+        "undo     old code; states exact, or by code_change down where an event came since: purse; of the \
          window before by code_change",
         "live ok",
     ]);

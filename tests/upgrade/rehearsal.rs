@@ -58,7 +58,7 @@ pub fn bell(vsn: u32, change: &str) -> (String, String) {
 
 /// A node that runs one version, and a plan for the other.
 pub struct Stage {
-    _folder: TempDir,
+    folder: TempDir,
     /// The node.
     pub node: TestNode,
     /// The desk.
@@ -89,11 +89,16 @@ impl Stage {
             format!("plan \"Tills\".\ncode push [{new:?}].\nold from {old:?}.\n{statements}\n");
         let plan = desk.write("tills.updo", &text);
         Self {
-            _folder: folder,
+            folder,
             node,
             desk,
             plan,
         }
+    }
+
+    /// Where the beams of both versions are.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     /// Twenty tills.

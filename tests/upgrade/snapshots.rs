@@ -1,6 +1,8 @@
 //! Every screen of one node as it is: `tests/screens`.
 
 use crate::bank::{Plan, await_standing, nothing_left, replaced};
+use crate::live::purse;
+use crate::rehearsal::Stage;
 use crate::support::TestNode;
 use crate::support::desk::{Desk, UPDO};
 use crate::support::screens::{Screens, quoted};
@@ -123,4 +125,48 @@ fn every_screen_is_as_its_snapshot() {
     );
     shows(screens, on, "check", &["check", "bank.updo"], 1);
     all.end();
+}
+
+/// The screens of what is tried first, and of windows in which processes go on.
+#[test]
+fn every_screen_of_rehearsals_and_live_windows() {
+    let start = "persistent_term:put(asked, [purse:start(N) || N <- lists:seq(1, 20)])";
+    let torn = "code_change(_, {1, 7, _}, _) -> error(torn);";
+    let stage = Stage::planned(&[purse(1, "")], &[purse(2, torn)], start, "");
+    let (desk, node) = (&stage.desk, &stage.node);
+    let folder = stage.folder().display().to_string();
+    let known = [
+        (quoted(&folder), "FOLDER"),
+        (quoted(node.name()), "shop@host"),
+        (format!(r"\b{}\b", quoted(node.short())), "shop"),
+        (r"\b\d+(\.\d+)? (B|kB|KB)\b".to_owned(), "SIZE"),
+        (r"at least about".to_owned(), "about"),
+    ];
+    let mut screens = Screens::new(desk, "tills.updo", &known);
+    let mut shows = |name: &str, args: &[&str], code: i32| {
+        screens.shows(name, desk.on(node, args), args, code);
+    };
+    let push = format!("{folder}/two/ebin/*.beam");
+    shows("new", &["new", node.name(), "--push", &push], 0);
+    shows("rehearse-failed", &["rehearse", "tills.updo"], 15);
+    shows("run-rehearsal-failed", &["run", "tills.updo", "--yes"], 15);
+    screens.end();
+    drop(stage);
+
+    let stage = Stage::planned(&[purse(1, "")], &[purse(2, "")], start, "window live.");
+    let (desk, node) = (&stage.desk, &stage.node);
+    let folder = stage.folder().display().to_string();
+    let known = [
+        (quoted(&folder), "FOLDER"),
+        (quoted(node.name()), "shop@host"),
+        (format!(r"\b{}\b", quoted(node.short())), "shop"),
+        (r"\b\d+(\.\d+)? (B|kB|KB)\b".to_owned(), "SIZE"),
+    ];
+    let mut live = Screens::new(desk, "tills.updo", &known);
+    let mut shows = |name: &str, args: &[&str], code: i32| {
+        live.shows(name, desk.on(node, args), args, code);
+    };
+    shows("rehearse", &["rehearse", "tills.updo"], 0);
+    shows("run-live", &["run", "tills.updo", "--yes"], 0);
+    live.end();
 }

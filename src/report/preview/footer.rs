@@ -335,7 +335,7 @@ pub(super) fn undo(shown: &PreviewInput<'_>, style: Style, most: usize) -> Strin
             None => "",
         };
         return format!(
-            "old code; exact for each process with no event since it converted, else by code_change down of {}{before}",
+            "old code; states exact, or by code_change down where an event came since: {}{before}",
             some_of(&modules, most, style)
         );
     }
