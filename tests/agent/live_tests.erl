@@ -13,7 +13,7 @@ text(M, 1) ->
     io_lib:format("-module(~s). -vsn(\"1.0\"). -export([init/1,handle_call/3,handle_cast/2,handle_info/2,terminate/2,v/0,loop/0,f/0]). v() -> 1. f() -> fun() -> 1 end. "
         "init(F) when is_function(F) -> {ok,{1,F(),0}}; init(X) -> {ok,{1,X,0}}. "
         "handle_call({eval,F},_,{1,X,N}) -> F(), {reply,{1,X,N+1},{1,X,N+1}}; handle_call(state,_,{1,_,_}=S) -> {reply,S,S}. "
-        "handle_cast(die,{1,_,_}) -> exit(died); handle_cast(F,{1,X,N}) -> F(), {noreply,{1,X,N+1}}. handle_info({put,X},{1,_,N}) -> {noreply,{1,X,N}}. "
+        "handle_cast(die,{1,_,_}) -> exit(died); handle_cast({late,P,T},{1,X,N}) -> P ! inside, receive go -> ok end, ets:insert(T,{f,f()}), {noreply,{1,X,N+1}}; handle_cast(F,{1,X,N}) -> F(), {noreply,{1,X,N+1}}. handle_info({put,X},{1,_,N}) -> {noreply,{1,X,N}}. "
         "terminate(_,{1,X,_}=S) when is_pid(X) -> X ! {terminated,S}; terminate(_,_) -> ok. "
         "loop() -> receive stop -> ok; {call,P,X} -> P ! ~s:handle_call(state,x,X), loop() end.", [M, M]);
 text(M, 2) -> text2(M, "");
@@ -254,7 +254,7 @@ live_by_hand() ->
                end),
     receive {by_hand, {2, x, 0, {"1.0", by_hand}}, [updo_live_7f2a]} -> ok after 5000 -> error(by_hand) end,
     ok = sys:suspend(B),
-    {2, b, 0, {"1.0", extra}} = sys:get_state(B),
+    wait(fun() -> sys:get_state(B) =:= {2, b, 0, {"1.0", extra}} end, swept),
     A ! go,
     {new, _, _} = until_finished([]),
     settle(),
@@ -350,8 +350,8 @@ live_funs_elsewhere() ->
 %% One that comes to a table after the switch, from a callback of the old version: the transition is turned round.
 live_funs_later() ->
     {T, [A | _] = Ps, Job} = with_table(),
-    F = t_live:f(),
-    gen_server:cast(A, fun() -> receive go -> ets:insert(T, {f, F}) end end),
+    gen_server:cast(A, {late, self(), T}),
+    receive inside -> ok end,
     {ok, _} = boot_fast(Job),
     wait(fun() -> t_live:v() =:= 2 end, switch),
     A ! go,
