@@ -22,6 +22,7 @@ pub mod persist_diff;
 mod push;
 mod releases;
 pub mod restart;
+mod restart_lists;
 mod specs;
 mod unloaded;
 mod unstarted;
