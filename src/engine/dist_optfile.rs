@@ -3,7 +3,7 @@
 //! Takes its path and what plan and environment say, gives the [`TlsOptions`] of a client: `[{server, Opts}, {client, Opts}].`
 //! Those of `client` count, as for a node that connects; where there are none, those of `server`: both name the same
 //! authority, and the same certificate, in most nodes. The node's certificate is checked with `cacertfile` whatever
-//! `verify` says there: a node that trusts its network need not be trusted by whoever upgrades it. What plan or
+//! `verify` says there: a node that trusts its network need not be trusted by the machine that upgrades it. What plan or
 //! environment say counts more than the file, word by word.
 
 use std::path::Path;

@@ -170,8 +170,8 @@ impl Engine {
     ) -> Result<Nodes> {
         let by = format!("dns {name}");
         // What every node there has in common.
-        let nobody = NodeName::new(format!("updo@{}", host.host));
-        let mut way = way::way(&self.settings, Some(target), &nobody)?;
+        let asker = NodeName::new(format!("updo@{}", host.host));
+        let mut way = way::way(&self.settings, Some(target), &asker)?;
         // The DNS says where: an `address` of the plan or the environment is one of a single node.
         let is_epmd = dns::is_epmd(name);
         way.address = None;
@@ -189,7 +189,7 @@ impl Engine {
             None => service,
         };
         place(fixed).apply(&mut way);
-        let address = Address::parse(&nobody)?;
+        let address = Address::parse(&asker)?;
         let dial = way.dial(address);
         let patience = self.patience();
         if let Some(port) = fixed {

@@ -1,7 +1,7 @@
 //! The way to a node: its host, its port, and the machine in between, each with where that was said.
 //!
 //! Takes settings and a target, gives a [`Way`]. The environment of updo counts more than the plan, and both more than what
-//! tells OTP's own programs which port a node has: `ERL_DIST_PORT`, which the scripts of releases set, and
+//! names the port of a node for OTP's own programs: `ERL_DIST_PORT`, which the scripts of releases set, and
 //! `-erl_epmd_port` in `ERL_AFLAGS`, `ERL_FLAGS` or `ERL_ZFLAGS`. Those two do not count where a port of epmd is given.
 
 use super::Engine;

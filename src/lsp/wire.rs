@@ -97,7 +97,7 @@ fn length(input: &mut impl BufRead) -> Result<Option<u64>, String> {
             Ok(0) if first => return Ok(None),
             Ok(_) if line.ends_with(b"\n") => {}
             Ok(_) if header.limit() == 0 => return Err("the header is too long".to_owned()),
-            // The stream ends in the middle of a header: whoever wrote it is gone.
+            // The stream ends in the middle of a header: the writer has gone.
             Ok(_) | Err(_) => return Ok(None),
         }
         first = false;

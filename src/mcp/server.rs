@@ -183,7 +183,7 @@ fn next(input: &mut impl BufRead) -> Option<Line> {
     match part.read_until(b'\n', &mut line) {
         Ok(0) | Err(_) => return None,
         Ok(_) if line.ends_with(b"\n") => return Some(Line::Whole(line)),
-        // Half a line is no message: whoever wrote it is gone.
+        // Half a line is no message: the writer has gone.
         Ok(_) if part.limit() > 0 => return None,
         Ok(_) => {}
     }

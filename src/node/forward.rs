@@ -28,7 +28,7 @@ use super::state::lock;
 use super::trace;
 use crate::diag::{Code, Diagnostic, safe};
 
-/// Started with the connection as its standard output and the pipe as its input. Whoever dies first: the group is ended
+/// Started with the connection as its standard output and the pipe as its input. Whichever of both dies first, the group is ended
 /// when the pipe is closed, and the shell ends with what the program ended with.
 const SCRIPT: [&str; 2] = [
     "exec 3<&0\n",

@@ -71,14 +71,8 @@ pub(crate) fn shake(
     challenge: u32,
     deadline: Deadline,
 ) -> Result<Handshake> {
-    let mut talk = Talk {
-        stream,
-        framing,
-        target,
-        deadline,
-    };
-    talk.send_name(local)?;
-    if let Some(busy) = talk.receive_status(local)? {
+    let (mut talk, busy) = Talk::begun(stream, framing, (target, local), deadline)?;
+    if let Some(busy) = busy {
         return Ok(Handshake::Busy(busy));
     }
     let (peer, theirs) = talk.receive_challenge()?;
@@ -95,14 +89,8 @@ pub(crate) fn name_of(
     (target, local): (&Address, &Local),
     deadline: Deadline,
 ) -> Result<(Address, bool)> {
-    let mut talk = Talk {
-        stream,
-        framing,
-        target,
-        deadline,
-    };
-    talk.send_name(local)?;
-    if let Some(busy) = talk.receive_status(local)? {
+    let (mut talk, busy) = Talk::begun(stream, framing, (target, local), deadline)?;
+    if let Some(busy) = busy {
         return Err(busy);
     }
     let (flags, .., name) = talk.receive_name()?;
@@ -120,7 +108,25 @@ struct Talk<'a> {
     deadline: Deadline,
 }
 
-impl Talk<'_> {
+impl<'a> Talk<'a> {
+    /// Begins one: our name is sent. The second is that the node is still busy with another connection of it.
+    fn begun(
+        stream: &'a mut dyn Stream,
+        framing: Framing<'a>,
+        (target, local): (&'a Address, &Local),
+        deadline: Deadline,
+    ) -> Result<(Self, Option<Box<Diagnostic>>)> {
+        let mut talk = Self {
+            stream,
+            framing,
+            target,
+            deadline,
+        };
+        talk.send_name(local)?;
+        let busy = talk.receive_status(local)?;
+        Ok((talk, busy))
+    }
+
     fn send_name(&mut self, local: &Local) -> Result<()> {
         let length =
             u16::try_from(local.name.len()).map_err(|_| self.strange("our name is too long"))?;

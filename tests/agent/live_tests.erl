@@ -234,7 +234,7 @@ live_terminates() ->
     settle(),
     {2, b, 0, {"1.0", extra}} = ask(B).
 
-%% Somebody looks at, suspends and converts processes meanwhile.
+%% Processes are looked at, suspended and converted by hand meanwhile.
 live_by_hand() ->
     old(t_live),
     [A, B, C] = [start(t_live, X) || X <- [a, b, c]],

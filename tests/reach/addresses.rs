@@ -68,9 +68,9 @@ fn addresses_that_lead_nowhere() {
     without.says(&["E501", "shop.invalid", "UPDO_ADDRESS"]);
     let doctor = desk.updo(&["doctor", node.name()]).run().exits(10);
     doctor.prints(&["host  ✗"]);
-    let nobody = format!("127.0.0.1:{}", free_port());
-    let wrong = eval().env("UPDO_ADDRESS", &nobody).run().exits(10);
-    wrong.says(&["E506", &nobody]);
+    let closed = format!("127.0.0.1:{}", free_port());
+    let wrong = eval().env("UPDO_ADDRESS", &closed).run().exits(10);
+    wrong.says(&["E506", &closed]);
     for bad in ["127.0.0.1:", "a b", "x@y", ":1", "[::1"] {
         let ran = eval().env("UPDO_ADDRESS", bad).run().exits(10);
         ran.says(&["E501", "UPDO_ADDRESS"]);

@@ -10,8 +10,8 @@ fn each_step_that_fails_is_named() {
     let node = TestNode::start();
     let desk = Desk::new();
     write_cookie(&desk.path().join("other"), "notthecookieofthatnode");
-    let nobody = free_port().to_string();
-    let at = format!("127.0.0.1:{nobody}");
+    let closed = free_port().to_string();
+    let at = format!("127.0.0.1:{closed}");
     let fails = |env: &[(&str, &str)], line: &str, says: &[&str], next: &str| {
         let doctor = desk.on(&node, &["doctor", node.name()]);
         let doctor = env
@@ -34,7 +34,7 @@ fn each_step_that_fails_is_named() {
         "  epmd  ",
     );
     fails(
-        &[("UPDO_EPMD_PORT", &nobody)],
+        &[("UPDO_EPMD_PORT", &closed)],
         "epmd  ✗  E501",
         &["UPDO_PORT", "UPDO_EPMD_PORT"],
         "  port  ",
@@ -82,7 +82,7 @@ fn each_step_that_fails_is_named() {
     doctor
         .says(&["E503", "server_name"])
         .prints(&["tls  ✗  E503"]);
-    // Somebody has the name of a run.
+    // The name of a run is taken.
     node.eval("register(updo_run, spawn(fun() -> put(updo_info, #{rum => 1}), receive stop -> ok end end))");
     let doctor = desk.on(&node, &["doctor", node.name()]).run();
     assert!(doctor.code != Some(0), "{doctor}");

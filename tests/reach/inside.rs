@@ -59,7 +59,7 @@ fn an_upgrade_from_a_root_with_nothing_else() {
     let root = root();
     let (text, code) = inside(&root, &[], &["version"]);
     if code != Some(0) {
-        eprintln!("this machine lets nobody change the root: {text}");
+        eprintln!("no user of this machine may change the root: {text}");
         return;
     }
     let port = free_port();

@@ -23,10 +23,10 @@ fn plan(desk: &Desk, node: &str, more: &str) {
 fn a_port_of_the_plan() {
     let (node, port) = without_epmd();
     let desk = Desk::new();
-    let nobody = free_port().to_string();
+    let closed = free_port().to_string();
     plan(&desk, node.name(), &format!(", port => {port}"));
     let status = desk.updo(&["status", "p.updo"]);
-    let ran = status.env("UPDO_EPMD_PORT", &nobody).run().exits(0);
+    let ran = status.env("UPDO_EPMD_PORT", &closed).run().exits(0);
     ran.prints(&[node.name(), "lock     free"]);
     let doctor = desk.updo(&["doctor", "p.updo"]).run().exits(0);
     assert!(!doctor.stdout.contains("  epmd  "), "{doctor}");
@@ -79,17 +79,17 @@ fn a_port_of_the_environment() {
 fn ports_that_lead_nowhere() {
     let (node, port) = without_epmd();
     let desk = Desk::new();
-    let nobody = free_port().to_string();
+    let closed = free_port().to_string();
     // Without a port, its help says that there are nodes without epmd.
     let eval = || desk.updo(&["eval", node.name(), "node()"]);
-    let asked = eval().env("UPDO_EPMD_PORT", &nobody).run().exits(10);
+    let asked = eval().env("UPDO_EPMD_PORT", &closed).run().exits(10);
     asked.says(&["E501", "`port => PORT` on the plan's target, or UPDO_PORT"]);
     // Nothing listens there.
-    let wrong = eval().env("UPDO_PORT", &nobody).run().exits(10);
-    wrong.says(&["E506", "epmd was not asked", &nobody]);
+    let wrong = eval().env("UPDO_PORT", &closed).run().exits(10);
+    wrong.says(&["E506", "epmd was not asked", &closed]);
     let doctor = desk
         .updo(&["doctor", node.name()])
-        .env("UPDO_PORT", &nobody);
+        .env("UPDO_PORT", &closed);
     let doctor = doctor.run().exits(10);
     doctor.prints(&["port  ✗", "host  ✓"]);
     // Something else listens there: another node, a program that says nothing.

@@ -1,4 +1,4 @@
-//! What stands for a forwarded port: every connection to it is passed on.
+//! A forwarded port of the tests: every connection to it is passed on.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};

@@ -76,8 +76,8 @@ fn the_nodes_behind_a_name() {
     assert!(began.elapsed() < Duration::from_secs(20));
     far.signal("-CONT");
     // No epmd at all.
-    let nobody = free_port().to_string();
-    let ran = on(&desk, &near, "status").env("UPDO_EPMD_PORT", &nobody);
+    let closed = free_port().to_string();
+    let ran = on(&desk, &near, "status").env("UPDO_EPMD_PORT", &closed);
     ran.run()
         .exits(10)
         .says(&["E512", "E501", "epmd cannot be reached"]);

@@ -251,13 +251,13 @@ fn bastions_that_lead_nowhere() {
             "ssh: channel 0: open failed",
         ],
     );
-    let nobody = format!("127.0.0.1:{}", free_port());
-    let port = eval().env("UPDO_ADDRESS", &nobody);
+    let closed = format!("127.0.0.1:{}", free_port());
+    let port = eval().env("UPDO_ADDRESS", &closed);
     fails(
         port,
         &[
             "E511",
-            &format!("bastion cannot reach {nobody}"),
+            &format!("bastion cannot reach {closed}"),
             "Connection refused",
         ],
     );
@@ -269,10 +269,10 @@ fn bastions_that_lead_nowhere() {
     let idle = eval().env("UPDO_SSH", "sh -c 'sleep 300'");
     fails(idle, &["E511", "nothing came from", "in time"]);
     // The node behind it is not there, or wants another cookie: as without a bastion.
-    let unknown = on(&desk, &node, &sshd, &["eval", "nobody@localhost", "1"]);
+    let unknown = on(&desk, &node, &sshd, &["eval", "absent@localhost", "1"]);
     fails(
         unknown.env("UPDO_VIA", "bastion"),
-        &["E501", "no node `nobody`", node.short()],
+        &["E501", "no node `absent`", node.short()],
     );
     let cookie = eval()
         .env("UPDO_COOKIE_FILE", "")

@@ -53,6 +53,17 @@ fn purses_with(number: u32, new: (String, String), more: &str) -> Stage {
     Stage::planned(&[purse(1, "")], &[new], &start, &statements)
 }
 
+/// A first clause of `code_change` that fails for the seventieth.
+pub const TORN: &str = "code_change(_, {1, 70, _}, _) -> error({torn, 70});";
+
+/// The seventieth is in a callback until the new version is there: no rehearsal can ask it.
+pub fn busy_at_first(stage: &Stage) {
+    stage.node.eval_text(
+        "begin P = lists:nth(70, persistent_term:get(asked)), \
+         gen_server:cast(P, fun W() -> timer:sleep(50), case purse:v() of 1 -> W(); 2 -> timer:sleep(200) end end) end",
+    );
+}
+
 /// Twenty of the processes are called all the time; [`called`] ends that.
 pub fn call(stage: &Stage) {
     stage.node.eval(
@@ -178,15 +189,8 @@ fn what_needs_suspended_processes_is_refused() {
 /// A process that was busy in the rehearsal turns out to be one that does not convert: all others go back to what they had.
 #[test]
 fn a_conversion_that_fails_turns_the_transition_round() {
-    let stage = purses(
-        100,
-        "code_change(_, {1, 70, _}, _) -> error({torn, 70});",
-        "",
-    );
-    stage.node.eval_text(
-        "begin P = lists:nth(70, persistent_term:get(asked)), \
-         gen_server:cast(P, fun W() -> timer:sleep(50), case purse:v() of 1 -> W(); 2 -> timer:sleep(200) end end) end",
-    );
+    let stage = purses(100, TORN, "");
+    busy_at_first(&stage);
     call(&stage);
     let ran = stage.run(&[]).exits(20).says(&[
         "E604",
@@ -351,7 +355,7 @@ fn a_genserver_of_elixir() {
     );
 }
 
-/// Nothing of it depends on the command line: a program of somebody else that does not rehearse is refused.
+/// Nothing of it depends on the command line: another program that does not rehearse is refused.
 #[test]
 fn a_program_that_has_not_rehearsed_is_refused() {
     let stage = purses(3, "", "");

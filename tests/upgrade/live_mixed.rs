@@ -1,6 +1,6 @@
 //! `window live` where not everything can go live: what cannot is switched first, in a window of its own.
 
-use crate::live::{call, called, purse, states};
+use crate::live::{TORN, busy_at_first, call, called, purse, states};
 use crate::rehearsal::Stage;
 
 /// A supervisor whose new version has one more child.
@@ -110,15 +110,8 @@ fn what_does_not_go_live_is_switched_first() {
 /// A conversion that fails in the live window: its processes go back, and then those of the window before.
 #[test]
 fn a_failure_of_the_live_window_leads_back_through_the_window_before() {
-    let stage = stage(
-        100,
-        "code_change(_, {1, 70, _}, _) -> error({torn, 70});",
-        "",
-    );
-    stage.node.eval_text(
-        "begin P = lists:nth(70, persistent_term:get(asked)), \
-         gen_server:cast(P, fun W() -> timer:sleep(50), case purse:v() of 1 -> W(); 2 -> timer:sleep(200) end end) end",
-    );
+    let stage = stage(100, TORN, "");
+    busy_at_first(&stage);
     call(&stage);
     stage.run(&[]).exits(20).says(&["E604", "torn"]);
     called(&stage);

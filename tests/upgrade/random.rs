@@ -71,7 +71,7 @@ fn by_updo(app: &Invented, window: &str, low: Option<&Desk>) -> Came {
     let desk = Desk::rehearsing();
     let about = format!("{} window {window}", app.about);
     let gone = app.gone.map_or_else(String::new, |module| {
-        format!("module {module} #{{remove => true}} because \"nobody calls it any more\".\n")
+        format!("module {module} #{{remove => true}} because \"no module calls it any more\".\n")
     });
     let text = format!(
         "plan \"Made up\".\ncode push [{:?}].\nold from {:?}.\nwindow {window}.\n{gone}",

@@ -127,6 +127,17 @@ fn every_screen_is_as_its_snapshot() {
     all.end();
 }
 
+/// What only a stage knows.
+fn on_stage(stage: &Stage) -> [(String, &'static str); 5] {
+    [
+        (quoted(&stage.folder().display().to_string()), "FOLDER"),
+        (quoted(stage.node.name()), "shop@host"),
+        (format!(r"\b{}\b", quoted(stage.node.short())), "shop"),
+        (r"\b\d+(\.\d+)? (B|kB|KB)\b".to_owned(), "SIZE"),
+        (r"at least about".to_owned(), "about"),
+    ]
+}
+
 /// The screens of what is tried first, and of windows in which processes go on.
 #[test]
 fn every_screen_of_rehearsals_and_live_windows() {
@@ -135,14 +146,7 @@ fn every_screen_of_rehearsals_and_live_windows() {
     let stage = Stage::planned(&[purse(1, "")], &[purse(2, torn)], start, "");
     let (desk, node) = (&stage.desk, &stage.node);
     let folder = stage.folder().display().to_string();
-    let known = [
-        (quoted(&folder), "FOLDER"),
-        (quoted(node.name()), "shop@host"),
-        (format!(r"\b{}\b", quoted(node.short())), "shop"),
-        (r"\b\d+(\.\d+)? (B|kB|KB)\b".to_owned(), "SIZE"),
-        (r"at least about".to_owned(), "about"),
-    ];
-    let mut screens = Screens::new(desk, "tills.updo", &known);
+    let mut screens = Screens::new(desk, "tills.updo", &on_stage(&stage));
     let mut shows = |name: &str, args: &[&str], code: i32| {
         screens.shows(name, desk.on(node, args), args, code);
     };
@@ -155,14 +159,7 @@ fn every_screen_of_rehearsals_and_live_windows() {
 
     let stage = Stage::planned(&[purse(1, "")], &[purse(2, "")], start, "window live.");
     let (desk, node) = (&stage.desk, &stage.node);
-    let folder = stage.folder().display().to_string();
-    let known = [
-        (quoted(&folder), "FOLDER"),
-        (quoted(node.name()), "shop@host"),
-        (format!(r"\b{}\b", quoted(node.short())), "shop"),
-        (r"\b\d+(\.\d+)? (B|kB|KB)\b".to_owned(), "SIZE"),
-    ];
-    let mut live = Screens::new(desk, "tills.updo", &known);
+    let mut live = Screens::new(desk, "tills.updo", &on_stage(&stage));
     let mut shows = |name: &str, args: &[&str], code: i32| {
         live.shows(name, desk.on(node, args), args, code);
     };

@@ -1,6 +1,7 @@
 //! What interrupted runs with `persist` have left on the disk: the next run knows what files will be when it has put that in
 //! order, and writes all that differs from what runs then. Whatever has happened before, a restart finds all of one version.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -119,22 +120,52 @@ fn an_interrupted_way_back_is_gone_again() {
     }
 }
 
+/// An upgrade that was interrupted while it wrote, behind the boot files, on the node as it was started again.
+struct Begun {
+    srv: Installed,
+    before: BTreeMap<String, Vec<u8>>,
+    node: TestNode,
+    desk: Desk,
+    run: String,
+}
+
+impl Begun {
+    /// At so many renamings; `None` without rebar3.
+    fn at(number: u32) -> Option<Self> {
+        let mut srv = Installed::bank()?;
+        let before = srv.files();
+        let node = srv.start();
+        let desk = Desk::new();
+        let path = persisting(Plan::up("fine")).on(&desk);
+        node.eval(&format!("witness:halt_at_rename({number})"));
+        let ran = desk.on(&node, &["run", &path, "--yes"]).run().exits(23);
+        node.kill();
+        let node = srv.start();
+        assert_eq!(whole(&node, "begun"), Is::New);
+        Some(Self {
+            srv,
+            before,
+            node,
+            desk,
+            run: ran.name(),
+        })
+    }
+}
+
 /// A way there that was interrupted behind the first file is undone as any other, from its record.
 #[test]
 fn an_interrupted_way_there_is_rolled_back() {
-    let Some(mut srv) = Installed::bank() else {
+    let Some(begun) = Begun::at(6) else {
         return;
     };
-    let before = srv.files();
-    let node = srv.start();
-    let desk = Desk::new();
-    let path = persisting(Plan::up("fine")).on(&desk);
-    node.eval("witness:halt_at_rename(6)");
-    let ran = desk.on(&node, &["run", &path, "--yes"]).run().exits(23);
-    node.kill();
-    let node = srv.start();
-    assert_eq!(whole(&node, "begun"), Is::New);
-    desk.on(&node, &["rollback", &ran.name(), "--yes"])
+    let Begun {
+        mut srv,
+        before,
+        node,
+        desk,
+        run,
+    } = begun;
+    desk.on(&node, &["rollback", &run, "--yes"])
         .run()
         .exits(0)
         .says(&["W344", "will be finished"]);
@@ -191,19 +222,16 @@ fn journals_may_go_one_by_one() {
 /// interrupted run must not be found by a restart.
 #[test]
 fn what_the_node_has_gone_back_from_does_not_come_with_a_restart() {
-    let Some(mut srv) = Installed::bank() else {
+    let Some(begun) = Begun::at(7) else {
         return;
     };
-    let before = srv.files();
-    let node = srv.start();
-    let desk = Desk::new();
-    let path = persisting(Plan::up("fine")).on(&desk);
-    // Behind the boot files.
-    node.eval("witness:halt_at_rename(7)");
-    desk.on(&node, &["run", &path, "--yes"]).run().exits(23);
-    node.kill();
-    let node = srv.start();
-    assert_eq!(whole(&node, "begun"), Is::New);
+    let Begun {
+        mut srv,
+        before,
+        node,
+        desk,
+        run: _,
+    } = begun;
     let back = Plan::back("fine").on(&desk);
     desk.on(&node, &["run", &back, "--yes"]).run().exits(0);
     node.eval("code:delete(bank_fee), code:purge(bank_fee)");

@@ -79,7 +79,7 @@ live_callback(ending, _, _, S, About) -> live_seen(S, About);
 live_callback(status, _, _, S, About) -> live_status(S, About);
 live_callback(change, _, Args, S, #{way := up} = About) ->
     case live_mark(About) of
-        %% Somebody converts this process by hand. What is thrown counts as what is returned.
+        %% This process is converted by hand. What is thrown counts as what is returned.
         untouched -> throw(live_by_hand(Args, S, About));
         _ -> S
     end;
