@@ -259,7 +259,7 @@ impl Engine {
         }
         let agents = agent::kept(&self.settings.state_dir, &connect.cookie);
         let warning = connect.cookie.warning().cloned();
-        let session = Session::connect(&connect)?;
+        let session = Session::connect(&connect).inspect_err(|_| self.forget_place(node))?;
         session.keep_agents(agents);
         Ok(Connection {
             warning,

@@ -428,7 +428,8 @@ fn permits(session: &Session) -> String {
         ok.is_atom("ok").then_some(names.len())
     });
     match allowed {
-        None | Some(0) => "connections of all nodes with its cookie".to_owned(),
+        None => "not known: net_kernel:allowed/0 gave no answer".to_owned(),
+        Some(0) => "connections of all nodes with its cookie".to_owned(),
         Some(n) => {
             let nodes = style::count(n, "name", "names");
             format!("connections of {nodes} (net_kernel:allow/1), ours among them")

@@ -8,10 +8,11 @@
 //! than it should would leave some of them old. One exception: addresses of the other kind, where every host of IPv4 (or of
 //! IPv6) has answered; a host of both often listens on one only.
 //!
-//! A file has a node name a line, then its address where that is not the host of the name; `#` and `%` begin a comment.
+//! A file has a node name a line, then its address where that is not the host of the name; a word that begins with `#` or `%` begins a comment.
 
 #![expect(clippy::disallowed_methods, reason = "a list of nodes is a file")]
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
@@ -21,12 +22,12 @@ use std::time::Duration;
 
 use super::environment::variable;
 use super::way::{self, Way};
-use super::{Engine, discovery};
+use super::{Engine, Settings, discovery};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::name::NodeName;
 use crate::node::dns::{self, Host};
 use crate::node::session::name_at;
-use crate::node::{Address, DialAddress, Tls};
+use crate::node::{Address, Dial, DialAddress, Tls};
 use crate::parallel::in_parallel;
 use crate::plan::{Seed, SeedFrom, Target};
 
@@ -80,16 +81,24 @@ impl Engine {
             SeedFrom::Dns(name) => self.behind(target, name, seed)?,
             SeedFrom::File(path) => in_file(path)?,
         };
-        let mut located = self.located.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut places = BTreeMap::new();
         let mut names = Vec::new();
         for (name, place) in found {
             if let Some(place) = place {
                 // The first of several addresses: the order is the same each time.
-                located.entry(name.clone()).or_insert(place);
+                places.entry(name.clone()).or_insert(place);
             }
             names.push(name);
         }
+        let mut located = self.located.lock().unwrap_or_else(PoisonError::into_inner);
+        located.extend(places);
         Ok(names)
+    }
+
+    /// Forgets where a node was found: it could not be reached there, and may have come back elsewhere.
+    pub(super) fn forget_place(&self, node: &NodeName) {
+        let mut located = self.located.lock().unwrap_or_else(PoisonError::into_inner);
+        located.remove(node);
     }
 
     /// Where a node was found that a seed knows. One that was named by hand is looked for; when that fails, its name says
@@ -171,10 +180,17 @@ impl Engine {
         let by = format!("dns {name}");
         // What every node there has in common.
         let asker = NodeName::new(format!("updo@{}", host.host));
-        let mut way = way::way(&self.settings, Some(target), &asker)?;
-        // The DNS says where: an `address` of the plan or the environment is one of a single node.
+        // The DNS says where: an `address` of the plan or the environment is one of a single node, and so is its port.
+        let settings = Settings {
+            address: None,
+            ..self.settings.clone()
+        };
+        let target = Target {
+            addresses: Default::default(),
+            ..target.clone()
+        };
+        let mut way = way::way(&settings, Some(&target), &asker)?;
         let is_epmd = dns::is_epmd(name);
-        way.address = None;
         let service = host.port.filter(|_| !is_epmd);
         let place = |port: Option<u16>| Place {
             address: DialAddress {
@@ -192,8 +208,20 @@ impl Engine {
         let address = Address::parse(&asker)?;
         let dial = way.dial(address);
         let patience = self.patience();
+        let own = settings
+            .local_name
+            .as_deref()
+            .or(target.local_name.as_deref());
+        let name_at = |dial: &Dial| match name_at(dial, tls, None, patience) {
+            // Only some names are permitted, perhaps. Ours is not the first: two questions by one name would be in each
+            // other's way at a node with two addresses.
+            Err(why) if why.code == Code::E506 && own.is_some() => {
+                name_at(dial, tls, own, patience)
+            }
+            answer => answer,
+        };
         if let Some(port) = fixed {
-            let (node, _) = name_at(&dial, tls, patience)?;
+            let (node, _) = name_at(&dial)?;
             return Ok(vec![(
                 NodeName::new(node.to_string()),
                 Some(place(Some(port))),
@@ -209,7 +237,7 @@ impl Engine {
             }
             let mut dial = dial.clone();
             dial.port = Some(registered.port);
-            let (node, is_hidden) = name_at(&dial, tls, patience)?;
+            let (node, is_hidden) = name_at(&dial)?;
             if is_hidden {
                 continue;
             }
@@ -264,8 +292,8 @@ fn in_file(path: &Path) -> Result<Nodes> {
     }
     let mut nodes = Vec::new();
     for (number, line) in text.lines().enumerate() {
-        let line = line.split(['#', '%']).next().unwrap_or_default();
-        let mut words = line.split_whitespace();
+        let is_comment = |word: &&str| word.starts_with(['#', '%']);
+        let mut words = line.split_whitespace().take_while(|word| !is_comment(word));
         let Some(name) = words.next() else {
             continue;
         };

@@ -26,14 +26,23 @@ const LOOK: Duration = Duration::from_millis(10);
 /// So many bytes of each of its outputs are kept: the first ones.
 const KEPT: u64 = 8 << 20;
 
-/// The variable that names a target, and those that would make a command write a file.
+/// The variable that names a target; the folder, in which the server is already; and those that would make a command write
+/// a file.
 const TARGET: &str = "UPDO_TARGET";
-const UNWANTED: [&str; 4] = [TARGET, "UPDO_OUTPUT", "UPDO_SAVE", "UPDO_LOG_FILE"];
+const UNWANTED: [&str; 5] = [
+    TARGET,
+    "UPDO_DIRECTORY",
+    "UPDO_OUTPUT",
+    "UPDO_SAVE",
+    "UPDO_LOG_FILE",
+];
 
 /// How a call ended.
 pub(super) struct Called {
     /// Its exit code; none when it was ended.
     pub code: Option<i32>,
+    /// Whether we have ended it.
+    pub is_ended: bool,
     pub stdout: String,
     pub stderr: String,
     /// Whether some of the output is missing.
@@ -65,7 +74,7 @@ pub(super) fn run(
     let mut child = command.spawn()?;
     let out = child.stdout.take().map(|pipe| thread::spawn(|| kept(pipe)));
     let err = child.stderr.take().map(|pipe| thread::spawn(|| kept(pipe)));
-    let code = end(&mut child, stop)?;
+    let (code, is_ended) = end(&mut child, stop)?;
     let text = |reader: Option<thread::JoinHandle<(Vec<u8>, bool)>>| {
         let (bytes, is_cut) = reader
             .and_then(|reader| reader.join().ok())
@@ -75,17 +84,19 @@ pub(super) fn run(
     let ((stdout, out_cut), (stderr, err_cut)) = (text(out), text(err));
     Ok(Called {
         code,
+        is_ended,
         stdout,
         stderr,
         is_cut: out_cut || err_cut,
     })
 }
 
-fn end(child: &mut Child, stop: &AtomicBool) -> std::io::Result<Option<i32>> {
+/// The exit code, if there is one, and whether we have ended it.
+fn end(child: &mut Child, stop: &AtomicBool) -> std::io::Result<(Option<i32>, bool)> {
     let began = Instant::now();
     loop {
         if let Some(status) = child.try_wait()? {
-            return Ok(status.code());
+            return Ok((status.code(), false));
         }
         if stop.load(Ordering::Relaxed) || began.elapsed() > WITHIN {
             break;
@@ -99,13 +110,13 @@ fn end(child: &mut Child, stop: &AtomicBool) -> std::io::Result<Option<i32>> {
     let asked = Instant::now();
     while asked.elapsed() < GRACE {
         if child.try_wait()?.is_some() {
-            return Ok(None);
+            return Ok((None, true));
         }
         thread::sleep(LOOK);
     }
     child.kill()?;
     child.wait()?;
-    Ok(None)
+    Ok((None, true))
 }
 
 /// The beginning of an output, and whether there was more, which is read so that its writer does not wait.

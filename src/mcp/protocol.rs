@@ -209,6 +209,7 @@ pub(super) fn called(call: &ToolCall, ended: Result<Called, String>) -> Value {
         }
         Ok(Called {
             code,
+            is_ended,
             stdout,
             stderr,
             is_cut,
@@ -224,7 +225,8 @@ pub(super) fn called(call: &ToolCall, ended: Result<Called, String>) -> Value {
             match code {
                 Some(0) => {}
                 Some(code) => texts.push(format!("exit code {code}: {}", exit(code))),
-                None => texts.push("it took too long, and was ended".to_owned()),
+                None if is_ended => texts.push("it took too long, and was ended".to_owned()),
+                None => texts.push("it was killed from outside: there is no answer".to_owned()),
             }
             // That states would not convert is what a rehearsal is asked.
             !matches!(code, Some(0 | 3 | 15))

@@ -408,17 +408,22 @@ pub fn tls_terms(dial: &Dial, tls: &Tls, timeout: Duration) -> Result<String> {
 }
 
 /// Which name the node gives itself that is dialled, and whether it is a hidden one: the first half of a handshake,
-/// without a cookie.
+/// without a cookie. `given`: a name of ours, in place of one that no other node has.
 ///
 /// # Errors
 /// As for connecting: E501, E503, E506, E508, E511.
-pub fn name_at(dial: &Dial, tls: Option<&Tls>, timeout: Duration) -> Result<(Address, bool)> {
+pub fn name_at(
+    dial: &Dial,
+    tls: Option<&Tls>,
+    given: Option<&str>,
+    timeout: Duration,
+) -> Result<(Address, bool)> {
     let deadline = Deadline::after(timeout);
     let target = &dial.node;
     let link = dial.open(deadline)?;
     let random = Random::new()?;
     let ours = Local {
-        name: local_name(target, None, &link, &random)?,
+        name: local_name(target, given, &link, &random)?,
         creation: random.creation,
     };
     let (mut stream, framing, _) = secured(link, tls, target, deadline)?;

@@ -21,9 +21,17 @@ struct Assistant {
 
 impl Assistant {
     fn start(desk: &Desk, node: &TestNode, args: &[&str]) -> Self {
+        Self::start_in(desk, node, args, "")
+    }
+
+    /// With a folder in UPDO_DIRECTORY, if any.
+    fn start_in(desk: &Desk, node: &TestNode, args: &[&str], folder: &str) -> Self {
         copy_agents(&shared_agents(), &desk.agents());
-        let mut server = desk
-            .command(UPDO)
+        let mut command = desk.command(UPDO);
+        if !folder.is_empty() {
+            command.env("UPDO_DIRECTORY", folder);
+        }
+        let mut server = command
             .arg("mcp")
             .args(args)
             .env("UPDO_EPMD_PORT", node.epmd_port().to_string())
@@ -177,6 +185,21 @@ fn an_assistant_sees_everything_of_an_upgrade_and_changes_nothing() {
         ),
         "[]"
     );
+}
+
+/// The server goes into the folder of UPDO_DIRECTORY once, and what it calls stays there.
+#[test]
+fn calls_are_in_the_folder_of_the_server() {
+    let (node, _) = node_with_bank();
+    let desk = Desk::new();
+    std::fs::create_dir(desk.path().join("shop")).expect("a folder");
+    desk.write("shop/p.updo", "plan \"In a folder\".\n");
+    let mut assistant = Assistant::start_in(&desk, &node, &[], "shop");
+    let status = assistant.call(
+        "status",
+        json!({ "subject": "p.updo", "target": node.name() }),
+    );
+    assert_ne!(status["isError"], json!(true), "{status}");
 }
 
 #[test]

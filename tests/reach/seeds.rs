@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use updo::node::DialAddress;
+use updo::{Engine, NodeName, Settings};
 
 use crate::dns_server::{self, Reply};
 use crate::support::desk::{Desk, Updo};
@@ -160,6 +161,18 @@ fn services_of_epmd() {
         ran.says(&["E512", "dig _epmd._tcp.", why]);
         assert!(began.elapsed() < Duration::from_secs(20), "{name}");
     }
+    // What UPDO_ADDRESS says is of a node that is connected to, and of no host that is asked.
+    let elsewhere = status("_epmd._tcp.app.internal")
+        .env("UPDO_ADDRESS", &format!("127.0.0.1:{}", free_port()))
+        .run();
+    assert!(!elsewhere.stderr.contains("E512"), "{elsewhere}");
+    // A node that permits some names is found by the one that is given.
+    let own = node.session().local_name().to_owned();
+    node.eval(&format!("net_kernel:allow(['{own}', 'ops@127.0.0.1'])"));
+    let refused = status("_epmd._tcp.app.internal").run().exits(10);
+    refused.says(&["E512", "does not allow a connection"]);
+    let named = status("_epmd._tcp.app.internal").env("UPDO_NAME", "ops@127.0.0.1");
+    named.run().exits(0).prints(&[node.name()]);
     let gone = status("_epmd._tcp.gone.internal").run().exits(10);
     gone.says(&["E512", "no-such-host.invalid: E501"]);
     let ran = status("_epmd._tcp.app.internal").env("UPDO_DNS", "nowhere");
@@ -199,6 +212,11 @@ fn the_nodes_of_a_file() {
         ("shop\n", "line 1: `shop` is not a node name"),
         ("\nshop@h h:x\n", "line 2: the second word is no address"),
         ("shop@h h:1 more\n", "line 1: there are more than two words"),
+        // No comment, but an address that only this machine could use.
+        (
+            "shop@h fe80::1%eth0\n",
+            "line 1: the second word is no address",
+        ),
     ] {
         desk.write("nodes.txt", text);
         let ran = on(&desk, &near, "status").run().exits(10);
@@ -242,4 +260,27 @@ fn seeds_that_are_none() {
     desk.write("p.updo", "plan \"x\".\ntarget t #{seed => dns(\"app\")}.\n");
     let ran = desk.updo(&["check", "p.updo"]).run().exits(1);
     ran.says(&["E205", "a `seed` needs a `match`"]);
+}
+
+/// What has come back at another place is looked for again, as a command that goes on for days has to.
+#[test]
+fn a_node_that_has_moved_is_found_again() {
+    let node = named("moved", true);
+    let desk = Desk::new();
+    plan(&desk, "file(\"nodes.txt\")", "moved*@*", "");
+    let at = |host: &str| desk.write("nodes.txt", &format!("{} {host}\n", node.name()));
+    at(&format!("127.0.0.1:{}", free_port()));
+    let settings = Settings {
+        state_dir: desk.path().join("state"),
+        cookie_file: Some(desk.path().join("cookie")),
+        epmd_port: Some(node.epmd_port()),
+        ..Settings::default()
+    };
+    let engine = Engine::open(&desk.path().join("p.updo"), settings).into_result();
+    let engine = engine.expect("the plan is sound");
+    let name = NodeName::new(node.name());
+    assert!(engine.connect(&name).is_err());
+    at("127.0.0.1");
+    let connection = engine.connect(&name).expect("it is there");
+    assert_eq!(connection.session.node(), &name);
 }
