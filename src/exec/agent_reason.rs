@@ -82,12 +82,17 @@ pub(super) fn of(reason: &Reason) -> Diagnostic {
         }
         Reason::LiveUnfit { unfit } => {
             let title = "no live window: something needs suspended processes";
-            live_unfit(title, unfit).note("nothing was changed")
+            live_unfit(title, unfit).note("no module of it was switched")
         }
         Reason::LiveFuns { unfit } => {
             let title = "the live window cannot be closed: funs of versions that would go are kept";
             live_unfit(title, unfit)
         }
+        Reason::LiveChildren { .. } => Diagnostic::new(
+            Code::E610,
+            "the live window was not opened: a child was not started or stopped in the window before it",
+        )
+        .help("correct the child, or its identifier in the plan"),
         Reason::LiveAborted { .. } => Diagnostic::new(
             Code::E611,
             "called off in the live window: all modules are the old ones again",

@@ -31,7 +31,7 @@ pub(super) fn unnamed(changes: &ChangeSet, rules: &Ruleset, out: &mut Vec<Diagno
         1 => format!("`{first}`"),
         many => format!("{many} modules"),
     };
-    let title = format!("{number} of {owner} not under any supervisor");
+    let title = format!("{number} of {owner} not named by any child specification");
     let mut diagnostic = Diagnostic::new(Code::W316, title).note(
         "they take part: updo finds them by their callback module; OTP's release_handler would miss them",
     );

@@ -48,7 +48,7 @@ fn children_behind_a_wrapper_in_a_pool_and_outside_of_all_trees() {
     // One diagnostic for all of them.
     let diagnostic = one(&upgrade, Code::W316);
     assert!(
-        diagnostic.starts_with("5 processes of 3 modules not under any supervisor"),
+        diagnostic.starts_with("5 processes of 3 modules not named by any child specification"),
         "{diagnostic}"
     );
     for about in [

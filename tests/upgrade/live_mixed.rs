@@ -38,22 +38,27 @@ fn ledger(version: u32) -> (String, String) {
     ("ledger".to_owned(), text)
 }
 
-fn guard() -> (String, String) {
+fn guard(init: &str) -> (String, String) {
     let text = "-module(guard).\n-behaviour(gen_server).\n-export([start_link/0, init/1, handle_call/3, handle_cast/2]).\n\
-         start_link() -> gen_server:start_link({local, guard}, ?MODULE, x, []).\ninit(S) -> {ok, S}.\n\
+         start_link() -> gen_server:start_link({local, guard}, ?MODULE, x, []).\ninit(S) -> INIT.\n\
          handle_call(_, _, S) -> {reply, S, S}.\nhandle_cast(_, S) -> {noreply, S}.\n";
-    ("guard".to_owned(), text.to_owned())
+    ("guard".to_owned(), text.replace("INIT", init))
 }
 
 /// A supervisor, a server whose conversion acts, and so many whose conversion computes.
 fn stage(number: u32, code_change: &str, more: &str) -> Stage {
+    stage_with("{ok, S}", number, code_change, more)
+}
+
+/// The same with what the new child's `init/1` returns.
+fn stage_with(init: &str, number: u32, code_change: &str, more: &str) -> Stage {
     let start = format!(
         "ets:new(pages, [named_table, public, {{heir, whereis(init), x}}]), vault:start(), \
          persistent_term:put(asked, [purse:start(N) || N <- lists:seq(1, {number})])"
     );
     Stage::planned(
         &[vault(1), ledger(1), purse(1, "")],
-        &[vault(2), ledger(2), guard(), purse(2, code_change)],
+        &[vault(2), ledger(2), guard(init), purse(2, code_change)],
         &start,
         &format!("window live.\n{more}"),
     )
@@ -114,6 +119,55 @@ fn a_failure_of_the_live_window_leads_back_through_the_window_before() {
     busy_at_first(&stage);
     call(&stage);
     stage.run(&[]).exits(20).says(&["E604", "torn"]);
+    called(&stage);
+    assert_eq!(states(&stage), "[{1,old}]");
+    assert_eq!(beside(&stage), OLD);
+    stage.is_clean();
+}
+
+/// A new child that does not start fails the window before, and no process has gone live.
+#[test]
+fn a_child_that_does_not_start_leads_back_before_anything_is_live() {
+    for init in ["{stop, S}", "exit(S)", "ignore"] {
+        let stage = stage_with(init, 50, "", "");
+        call(&stage);
+        let ran = stage.run(&[]);
+        called(&stage);
+        let found = (states(&stage), beside(&stage));
+        match init {
+            // OTP takes it for a child without a process.
+            "ignore" => {
+                assert_eq!(ran.code, Some(0), "{ran}");
+                assert_eq!(found.0, "[{2,\"1\"}]");
+            }
+            _ => {
+                assert_eq!(ran.code, Some(20), "{init}: {ran}");
+                assert_eq!(found, ("[{1,old}]".to_owned(), OLD.to_owned()), "{init}");
+                assert!(
+                    ran.stderr.contains("the live window was not opened"),
+                    "{ran}"
+                );
+                assert!(!ran.stderr.contains("live ok"), "{ran}");
+            }
+        }
+        stage.is_clean();
+    }
+}
+
+/// What only the node shows to be in the way of the live window is found before the other one is opened.
+#[test]
+fn what_the_live_window_is_refused_for_opens_no_other() {
+    let stage = stage(50, "", "");
+    call(&stage);
+    stage.node.eval(
+        "spawn(fun() -> purse:handle_call({wait, fun() -> receive go -> ok end end}, x, {1, 1, 0}) end)",
+    );
+    let ran =
+        stage
+            .run(&[])
+            .exits(14)
+            .says(&["E425", "`purse`: <", "it executes the version that goes"]);
+    assert!(!ran.stderr.contains("suspend ok"), "{ran}");
     called(&stage);
     assert_eq!(states(&stage), "[{1,old}]");
     assert_eq!(beside(&stage), OLD);

@@ -28,7 +28,8 @@ prepare(How) ->
             Before = maps:from_list([{M, #{md5 => current_md5(M), vsn => loaded_vsn(M),
                                            file => current_file(M), mode => callback_mode(M)}}
                                      || M <- lists:usort(Mine ++ Conv)]),
-            log({set, before, Before});
+            log({set, before, Before}),
+            live_ahead(Steps);
         again -> ok
     end,
     prepare_twins(Steps),

@@ -49,6 +49,8 @@ live_map(M) ->
 live_here(Id, Lives, Ms) ->
     case log_get(live) of
         none ->
+            %% The window before is undone then, and no process has gone live for it.
+            log_get(unchildren) =:= [] orelse fail({live_children, Id}),
             live_fit(Id, Lives, Ms),
             Convert = [M || #{name := M} <- Lives],
             Convert =:= [] orelse begin twins_load(Convert), live_modes(Lives) end,
@@ -93,6 +95,18 @@ live_md5(Phase, M) ->
 %% Before anything is switched: what cannot go live
 
 live_fit(Id, Lives, Ms) ->
+    Found = live_looked(Id, Lives, Ms),
+    watch_survivors(Found, true),
+    tell_survivors(resumed).
+
+%% What would refuse it is known before another window is opened.
+live_ahead(Steps) ->
+    Suspends = [Id || {Id, {suspend, _}} <- Steps],
+    [live_looked(Id, [live_map(M) || M <- Convert], Ms)
+     || Suspends =/= [], {Id, {live, Convert, Ms}} <- Steps],
+    ok.
+
+live_looked(Id, Lives, Ms) ->
     Compiled = case job(agent, none) of {module, _} -> true; _ -> Lives =:= [] end,
     Compiled orelse live_unfit([{M, none, <<"the node has no compiler">>}
                                 || #{name := M} <- Lives]),
@@ -106,8 +120,7 @@ live_fit(Id, Lives, Ms) ->
     WithFuns = [M || #{name := M, funs := true} <- Lives],
     {Elsewhere, _} = at_low_priority(fun() -> held_funs_of_now(WithFuns) end),
     live_unfit(live_elsewhere(Elsewhere)),
-    watch_survivors(Found, true),
-    tell_survivors(resumed).
+    Found.
 
 live_unfit([]) -> ok;
 live_unfit(Found) -> fail({live_unfit, live_named(Found)}).

@@ -142,6 +142,8 @@ tagged_union! {
         LiveUnfit = "live_unfit" { unfit: Vec<UnfitProcess> },
         /// Funs of the version that goes, found when all had been switched.
         LiveFuns = "live_funs" { unfit: Vec<UnfitProcess> },
+        /// Children of supervisors were not started or stopped in the window before the live one.
+        LiveChildren = "live_children" { step: StepRef },
         /// Called off in a live window.
         LiveAborted = "live_aborted" { step: StepRef },
         /// The window was called off before the switch.
