@@ -168,6 +168,7 @@ persist_files(Todo, Lists, Stages) ->
     Text = io_lib:format("~tp.~n", [{updo_persist, Stages, Pairs(Boots), [F || {F, _} <- Gone],
                                      Pairs(Beams ++ Ends)}]),
     Journal = unicode:characters_to_binary(Text),
+    byte_size(Journal) =< journal_limit() orelse throw({persist, hd(Stages), efbig}),
     %% Each of the folders has one, as a later run may come to any of them first; they count when
     %% all are there.
     lists:foreach(fun(Stage) ->
@@ -223,6 +224,9 @@ file_back(File, Before) ->
     try write_synced(Beside, Before, File), file:rename(Beside, File)
     catch throw:{persist, _, Why} -> file:delete(Beside), {error, Why}
     end.
+
+%% Bytes, of some twenty thousand modules; larger ones are not read either (stages.erlexpr).
+journal_limit() -> 8 * 1024 * 1024.
 
 %% With the rights of the file it will replace.
 write_synced(Path, Bytes, Like) ->
