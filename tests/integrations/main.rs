@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod flags;
 mod in_ci;
 mod in_dist;
 mod in_mcp;
