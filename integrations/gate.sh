@@ -26,6 +26,8 @@ export GATE_NODE UPDO_NO_INPUT=1
 reports=$(cd "${GATE_REPORTS:-.}" && pwd)
 work=$(mktemp -d)
 client=''
+# The rollback is that of the newest run: in a state folder of its own there is no other.
+export UPDO_STATE_DIR=$work/state
 clean_up() {
     status=$?
     trap - EXIT
@@ -96,6 +98,11 @@ if [ -z "${GATE_PLAN:-}" ]; then
     read -r -a patterns <<<"${GATE_PUSH:-_build/default/lib/*/ebin}"
     for pattern in "${patterns[@]}"; do push+=("--push=$pattern"); done
 fi
+# A commit that changes no module (documents, tests): there is nothing to run, and so no run to undo.
+code=0
+updo preview "$subject" "${push[@]}" --exit-code >/dev/null 2>&1 || code=$?
+[ "$code" != 0 ] || { say "nothing to upgrade: this commit changes no module of the node" && exit 0; }
+# Whatever a preview finds wrong, the run says.
 updo run "$subject" "${push[@]}" --yes --report-junit "$reports/gate.xml" --report "$reports/gate.html"
 content new "this commit"
 updo rollback --yes

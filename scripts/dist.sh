@@ -14,6 +14,8 @@
 # more, from a copy of the sources in another folder, and fails when one byte differs. --dev builds without
 # optimizations, to try this script. CARGO names the cargo to use. On Debian what is missing is installed (as root).
 set -euo pipefail
+# What fails inside of `$(…)` ends the script, too: bash clears -e there.
+shopt -s inherit_errexit
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cargo=${CARGO:-cargo}
@@ -34,6 +36,9 @@ done
 [ ${#targets[@]} -gt 0 ] || targets=(x86_64-unknown-linux-musl aarch64-unknown-linux-musl)
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
+# The folder is emptied: it has to be empty already, one of an earlier release, or the default.
+[ "$out" = "$root/target/dist" ] || [ -e "$out/SHA256SUMS" ] || [ -z "$(ls -A "$out")" ] ||
+    fail "$out has other files in it: name an empty folder, or a new one"
 
 # `need PROGRAM PACKAGE`
 need() {
@@ -96,7 +101,8 @@ build() {
         # Distributions switch on checks of glibc that musl does not have.
         export "CFLAGS_${target//-/_}=-U_FORTIFY_SOURCE -g0 -ffile-prefix-map=$folder=/target -ffile-prefix-map=${CARGO_HOME:-$HOME/.cargo}=/cargo"
         # shellcheck disable=SC2086 # it may be a wrapper with arguments
-        $cargo build --locked --profile "$profile" --target "$target" --bin updo >&2
+        $cargo build --locked --profile "$profile" --target "$target" --bin updo >&2 ||
+            fail "cannot build for $target"
     )
     echo "$folder/$target/$([ "$profile" = dev ] && echo debug || echo release)/updo"
 }

@@ -248,11 +248,31 @@ fn the_action_of_github_lets_a_commit_pass_whose_upgrade_keeps_a_connection() {
     assert!(!nodes.text.contains("name gate"), "{}", nodes.text);
     let trees = repository.project.run("git", &["worktree", "list"]);
     assert_eq!(trees.text.lines().count(), 1, "{}", trees.text);
+    // Its runs are not among those of the machine: none of these can be the newest one that it undoes.
+    let runs = repository.project.run("updo", &["log"]).exits(0);
+    assert!(!runs.text.contains("gate"), "{}", runs.text);
     let calls = repository.project.calls();
     assert!(
         calls.contains(&"archived run".to_owned())
             && calls.contains(&"archived rollback".to_owned()),
         "the archive is what is used: {calls:?}"
+    );
+}
+
+#[test]
+fn the_gate_lets_a_commit_pass_that_changes_no_module() {
+    let repository = Repository::new();
+    repository.project.write("README.md", "The meter.\n");
+    repository.commit("A text");
+    let ended = repository.github(&[]).exits(0);
+    assert!(!ended.text.contains("this commit: "), "{}", ended.text);
+    ended.says(&["== v1: ok", "== nothing to upgrade"]);
+    let calls = repository.project.calls();
+    assert!(
+        !calls
+            .iter()
+            .any(|call| call.starts_with("run ") || call.starts_with("rollback")),
+        "{calls:?}"
     );
 }
 

@@ -58,6 +58,11 @@ fn project(more: &str) -> Project {
     project
 }
 
+/// One that answers with a word; its state is that of `ONE`.
+fn answering(word: &str) -> String {
+    ONE.replace("{:reply, n + 1,", &format!("{{:reply, {{:{word}, n + 1}},"))
+}
+
 fn crossed(node: &TestNode) -> String {
     node.eval_text("'Elixir.Ferry':cross()")
 }
@@ -122,6 +127,116 @@ fn mix_upgrades_the_node_that_runs_this_build() {
         .run("mix", &["updo", "preview", "--target=absent@localhost"])
         .exits(10)
         .says(&["E501"]);
+}
+
+#[test]
+fn mix_gives_each_command_of_updo_the_flags_that_it_has() {
+    let mut project = project("");
+    project.run("mix", &["compile"]).exits(0);
+    let node = Options {
+        elixir: true,
+        ..Options::default()
+    };
+    let node = node.path(project.root().join("_build/dev/lib/ferry/ebin"));
+    let node = node.start();
+    assert_eq!(node.eval_text("application:start(ferry)"), "ok");
+    project.near(&node);
+    // Nothing but this flag knows the cookie.
+    let file = project.root().with_file_name("cookie");
+    crate::support::write_cookie(&file, COOKIE);
+    let file = file.display().to_string();
+
+    project.write("lib/ferry.ex", &answering("one"));
+    let connection = format!("--cookie-file {file} --name anna@localhost");
+    let (target, message) = (format!("--target={}", node.name()), "--message");
+    let mut args = vec!["updo", "run", &target, message, "by anna", "--no-verify"];
+    args.extend(connection.split(' '));
+    args.push("--no-rehearsal");
+    let ended = project.answered("mix", &args, "yes").exits(0);
+    assert!(!ended.text.contains("No copies"), "{}", ended.text);
+    assert_eq!(crossed(&node), "{one,1}");
+    let calls = project.calls();
+    let name = node.name();
+    let script = project.root().join("_build/dev/updo/upgrade.script");
+    let script = script.display();
+    assert_eq!(calls.len(), 4, "{calls:?}");
+    assert_eq!(
+        calls[0],
+        format!("status {name} {target} {connection} --save --quiet")
+    );
+    assert!(
+        calls[1].starts_with(&format!("eval {name} ")) && calls[1].ends_with(&connection),
+        "{calls:?}"
+    );
+    assert_eq!(
+        calls[2],
+        format!("preview {name} {target} {connection} -o {script} --exit-code")
+    );
+    let only = "--message by anna --no-verify";
+    assert_eq!(
+        calls[3],
+        format!("run {script} --yes --quiet {only} {connection} --no-rehearsal")
+    );
+
+    // A plan with a parameter, and with the node that the task has found.
+    let plan = "param Limit :: integer.\ncode on_disk.\nverify \"limited\" -> Limit > 0.\n";
+    project.write("plan.updo", plan);
+    let known = format!(", updo: [node: {name:?}]");
+    project.write("mix.exs", &mix_exs(&known));
+    project.write("lib/ferry.ex", &answering("two"));
+    let cookie = format!("--cookie-file={file}");
+    let args = ["updo", "run", &cookie, "-s", "Limit=9"];
+    let ended = project.answered("mix", &args, "yes").exits(0);
+    assert!(!ended.text.contains("No copies"), "{}", ended.text);
+    assert_eq!(crossed(&node), "{two,2}");
+
+    // What is no flag is refused before anything is asked; and that no copies are kept is said.
+    project
+        .unasked(
+            "mix",
+            &["updo", "run", &cookie, "-s", "Limit=9", "--no-verfy"],
+        )
+        .exits(2)
+        .says(&["--no-verfy"]);
+    project
+        .run("mix", &["updo", "preview", &cookie])
+        .exits(1)
+        .says(&["No copies of what runs were kept (exit code 1)", "Limit"]);
+    project.calls();
+}
+
+#[test]
+fn mix_takes_the_cookie_of_a_release_for_its_nodes_only() {
+    let mut project = project(", releases: [ferry: []]");
+    project.run("mix", &["compile"]).exits(0);
+    project.write("_build/dev/rel/ferry/releases/COOKIE", "another");
+    let node = Options {
+        elixir: true,
+        ..Options::default()
+    };
+    let node = node.path(project.root().join("_build/dev/lib/ferry/ebin"));
+    let node = node.start();
+    assert_eq!(node.eval_text("application:load(ferry)"), "ok");
+    project.near(&node);
+    let home = project.root().with_file_name("home");
+    crate::support::write_cookie(&home.join(".erlang.cookie"), COOKIE);
+    // As `iex --sname x -S mix` starts it.
+    project
+        .run("mix", &["updo", "preview", node.name()])
+        .exits(0)
+        .says(&["nothing to do"]);
+    project
+        .run("mix", &["updo", "preview", "-t", node.name()])
+        .exits(0)
+        .says(&["nothing to do"]);
+    // One that the release states.
+    let named = format!("export RELEASE_NODE={}\n", node.name());
+    project.write("rel/env.sh.eex", &named);
+    project
+        .run("mix", &["updo", "preview"])
+        .exits(10)
+        .says(&["E502", "RELEASE_COOKIE"]);
+    project.calls();
 }
 
 #[test]

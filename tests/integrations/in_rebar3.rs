@@ -150,6 +150,73 @@ fn rebar3_upgrades_the_node_of_its_shell_that_runs_this_build() {
 }
 
 #[test]
+fn rebar3_gives_each_command_of_updo_the_flags_that_it_has() {
+    let Some((mut project, config)) = built() else {
+        return;
+    };
+    let node = node_of(&project, "_build/default/lib/bell/ebin");
+    project.near(&node);
+    // Nothing but this flag knows the cookie.
+    let file = project.root().with_file_name("cookie");
+    crate::support::write_cookie(&file, COOKIE);
+    let cookie = format!("--cookie-file={}", file.display());
+
+    project.write("src/bell_ring.erl", &ring("sings"));
+    let name = node.name();
+    let mut args = vec!["updo", "run", "-t", name, "--message", "by anna", &cookie];
+    args.extend(["--no-verify", "--name", "anna@localhost"]);
+    args.extend(["--", "--no-rehearsal", "--soak", "10ms"]);
+    let ended = project.answered("rebar3", &args, "yes").exits(0);
+    assert!(!ended.text.contains("No copies"), "{}", ended.text);
+    assert_eq!(node.eval_text("bell_ring:ring()"), "{sings,2}");
+    let calls = project.calls();
+    let script = project.root().join("_build/default/updo/upgrade.script");
+    let script = script.display();
+    let connection = format!("{cookie} --name=anna@localhost");
+    assert_eq!(calls.len(), 4, "{calls:?}");
+    assert_eq!(
+        calls[0],
+        format!("status {name} --target={name} {connection} --save --quiet")
+    );
+    assert!(
+        calls[1].starts_with(&format!("eval {name} ")) && calls[1].ends_with(&connection),
+        "{calls:?}"
+    );
+    assert_eq!(
+        calls[2],
+        format!("preview {name} --target={name} {connection} -o {script} --exit-code")
+    );
+    let only = "--no-verify --name=anna@localhost --no-rehearsal --soak 10ms";
+    assert_eq!(
+        calls[3],
+        format!("run {script} --yes --quiet --message=by anna {cookie} {only}")
+    );
+
+    // A plan with a parameter, and with the node that the plugin has found.
+    let plan = "param Limit :: integer.\ncode on_disk.\nverify \"limited\" -> Limit > 0.\n";
+    project.write("plan.updo", plan);
+    let known = format!("{{updo, [{{node, '{name}'}}]}}.\n");
+    project.write("rebar.config", &(config + &known));
+    project.write("src/bell_ring.erl", &ring("hums"));
+    let args = ["updo", "run", &cookie, "-s", "Limit=9"];
+    let ended = project.answered("rebar3", &args, "yes").exits(0);
+    assert!(!ended.text.contains("No copies"), "{}", ended.text);
+    assert_eq!(node.eval_text("bell_ring:ring()"), "{hums,3}");
+
+    // What is no flag is refused before anything is asked; and that no copies are kept is said.
+    let typed = ["updo", "run", &cookie, "-s", "Limit=9", "--", "--no-verfy"];
+    project
+        .unasked("rebar3", &typed)
+        .exits(2)
+        .says(&["--no-verfy"]);
+    project
+        .run("rebar3", &["updo", "preview", &cookie])
+        .exits(1)
+        .says(&["No copies of what runs were kept (exit code 1)", "Limit"]);
+    project.calls();
+}
+
+#[test]
 fn rebar3_pushes_to_a_release_whose_vm_args_name_the_node() {
     let Some((mut project, config)) = built() else {
         return;

@@ -15,7 +15,8 @@
     "  rebar3 updo rehearse   compile, try conversions on copies of live states\n"
     "  rebar3 updo run        compile, show the upgrade, ask, do it\n"
     "  rebar3 updo check      check the plans of this project\n\n"
-    "A plan or a node may follow. Everything behind -- goes to updo as it is.\n"
+    "A plan or a node may follow. Everything behind -- goes to updo as it is. Where a command here is\n"
+    "several of updo (copies, preview, run), each gets the flags that it has.\n"
     "The exit code is that of updo.\n").
 
 %% Flags that go to updo as they are, without a value and with one.
@@ -33,8 +34,22 @@
     {target, $t, "a node, or a target of the plan"},
     {set, $s, "NAME=VALUE: a parameter of the plan"},
     {'cookie-file', undefined, "the file of the cookie"},
+    {name, undefined, "updo's own node name"},
     {message, undefined, "kept with the record of the run"}
 ]).
+
+%% Which flags go where when one command here is several of updo. How a node is connected to: to all.
+-define(CONNECTION, ["--cookie-file", "--name", "-C"]).
+%% What is upgraded: to all but the run of a script, which has its nodes and parameters.
+-define(SUBJECT, ["-t", "--target", "-s", "--set"]).
+%% Of every command, but without a meaning for copies.
+-define(OUTPUT, ["--color", "--no-unicode", "--width", "--no-pager", "--json", "-v", "--verbose",
+    "--log-file", "--no-input"]).
+%% Those that `updo run` has, and `updo preview` has not (a test compares); every other one is for the
+%% preview, which refuses what it does not know before anything is asked.
+-define(RUN_ONLY, ["--batch", "--budget", "--canary-only", "--deadline", "--detach", "--events", "--from",
+    "--lock-timeout", "--message", "--no-rehearsal", "--no-undo", "--no-verify", "--only-node", "--pause",
+    "--report", "--report-junit", "--soak"]).
 
 -define(BUILDS, ["preview", "rehearse", "run"]).
 -define(ALL, ["check", "keep", "preview", "rehearse", "run"]).
@@ -77,7 +92,7 @@ do(State) ->
     {Parsed, Rest} = rebar_state:command_parsed_args(State),
     %% rebar3 takes the first word of any command for a `task`.
     Words = [Task || {task, Task} <- Parsed] ++ Rest,
-    Flags = [Flag || Flag <- Parsed, not is_tuple(Flag) orelse element(1, Flag) =/= task],
+    Flags = [flag(Flag) || Flag <- Parsed, not is_tuple(Flag) orelse element(1, Flag) =/= task],
     case {Words, executable(State)} of
         {[], _} -> fail(no_command);
         {_, false} -> fail(no_updo);
@@ -101,25 +116,33 @@ do("check", Words, Flags, Updo, State) ->
                 "What updo infers without one: rebar3 updo preview", []),
             {ok, State};
         _ ->
-            ended(run(Updo, ["check" | Plans] ++ passed(Flags) ++ More, []), State)
+            ended(run(Updo, ["check" | Plans] ++ Flags ++ More, []), State)
     end;
-do(Command, Words, Flags, Updo, State) ->
+do(Command, Words, Parsed, Updo, State) ->
     {Named, More} = named(Words),
+    Flags = flags_of(Parsed ++ More),
     case subject(Named, Flags, Updo, State) of
         {error, Why} -> fail(Why);
         {ok, Subject, Node, Env} ->
             case lists:member(Command, ?BUILDS) of
                 false ->
-                    Args = ["status", Subject, "--save"] ++ passed(Flags) ++ More,
+                    Args = ["status", Subject, "--save"] ++ lists:append(Flags),
                     ended(run(Updo, Args, Env), State);
                 true ->
-                    %% Before the files change. A node that is not there is reported by the command itself.
-                    _ = captured(Updo, ["status", Subject, "--save", "--quiet"], Env),
+                    %% Before the files change.
+                    keep(Updo, Subject, Flags, Env),
                     {ok, Built} = rebar_prv_compile:do(State),
-                    Push = push(Subject, Node, Updo, Env, Built),
-                    Args = [Subject] ++ Push ++ passed(Flags) ++ More,
-                    ended(upgrade(Command, Updo, Args, lists:member(yes, Flags), Env, Built), Built)
+                    Build = [Subject | push(Subject, Node, Flags, Updo, Env, Built)],
+                    ended(upgrade(Command, Updo, Build, Flags, Env, Built), Built)
             end
+    end.
+
+%% Goes on without copies: the command itself says whether the upgrade then has a way back.
+keep(Updo, Subject, Flags, Env) ->
+    Args = ["status", Subject] ++ words(Flags, ?CONNECTION ++ ?SUBJECT) ++ ["--save", "--quiet"],
+    case captured(Updo, Args, Env, "2>&1 >/dev/null") of
+        {0, _} -> ok;
+        {Code, Why} -> rebar_api:warn("No copies of what runs were kept (exit code ~b):~n~ts", [Code, Why])
     end.
 
 %% The exit code of updo says what has become of the node: it is that of rebar3, too.
@@ -129,39 +152,77 @@ ended(Code, _State) -> halt(Code).
 
 %% Shown is a script, asked is whether it shall run, run is that script or nothing. It lies with the
 %% beams: who can write one can write the other.
-upgrade("run", Updo, Args, false, Env, State) ->
+upgrade("run", Updo, Build, Flags, Env, State) ->
+    case words(Flags, ["-y", "--yes", "--dry-run"]) of
+        [] -> asked(Updo, Build, Flags, Env, State);
+        _ -> run(Updo, ["run" | Build] ++ lists:append(Flags), Env)
+    end;
+upgrade(Command, Updo, Build, Flags, Env, _State) ->
+    run(Updo, [Command | Build] ++ lists:append(Flags), Env).
+
+asked(Updo, Build, Flags, Env, State) ->
     Script = filename:join([rebar_dir:base_dir(State), "updo", "upgrade.script"]),
     ok = filelib:ensure_dir(Script),
-    case run(Updo, ["preview" | Args] ++ ["-o", Script, "--exit-code"], Env) of
+    Shown = lists:append([Flag || Flag <- Flags, not lists:member(flag_name(Flag), ?RUN_ONLY)]),
+    case run(Updo, ["preview" | Build] ++ Shown ++ ["-o", Script, "--exit-code"], Env) of
         %% 3: there is something to do.
         3 ->
             case yes(io:get_line("Run it? Type yes: ")) of
-                true -> run(Updo, ["run", Script, "--yes", "--quiet"], Env);
+                true ->
+                    More = words(Flags, ?CONNECTION ++ ?OUTPUT ++ ["--strict"] ++ ?RUN_ONLY),
+                    %% A script has its nodes: updo refuses another target, of a variable as well.
+                    Unset = lists:keystore("UPDO_TARGET", 1, Env, {"UPDO_TARGET", false}),
+                    run(Updo, ["run", Script, "--yes", "--quiet"] ++ More, Unset);
                 false -> fail(not_said_yes)
             end;
         Other -> Other
-    end;
-upgrade(Command, Updo, Args, _, Env, _State) ->
-    run(Updo, [Command | Args], Env).
+    end.
 
 yes(Line) when is_list(Line) -> string:trim(Line) =:= "yes";
 yes(_) -> false.
 
+%% Each flag with its values: what follows it up to the next one, since no value of updo begins with `-`.
+flags_of([]) -> [];
+flags_of([Word | More]) ->
+    {Values, Rest} = lists:splitwith(fun(Next) -> not lists:prefix("-", Next) end, More),
+    case re:run(Word, "^-[qvy]{2,}$", [{capture, none}]) of
+        %% `-qy` is `-q` and `-y`.
+        match -> [[[$-, Letter]] || Letter <- tl(Word)] ++ flags_of(Values ++ Rest);
+        nomatch -> [[Word | Values] | flags_of(Rest)]
+    end.
+
+%% The words of the flags with these names.
+words(Flags, Names) ->
+    lists:append([Flag || Flag <- Flags, lists:member(flag_name(Flag), Names)]).
+
+flag_name(["--" ++ _ = Word | _]) -> hd(string:split(Word, "="));
+flag_name(["-" ++ _ = Word | _]) -> lists:sublist(Word, 2);
+flag_name([Word | _]) -> Word.
+
+%% `-t NODE`, `--target NODE`, `--target=NODE`, `-tNODE`.
+flag_value(Flags, Names) ->
+    case [Flag || Flag <- Flags, lists:member(flag_name(Flag), Names)] of
+        [] -> none;
+        [[_, Value | _] | _] -> Value;
+        [["--" ++ _ = Word] | _] -> lists:append(tl(string:split(Word, "=")));
+        [[[_, _ | Value]] | _] -> string:trim(Value, leading, "=")
+    end.
+
 %% What the build changed goes to the node, unless the node's code path is this build.
-push(Subject, Node, Updo, Env, State) when Subject =:= Node ->
+push(Subject, Node, Flags, Updo, Env, State) when Subject =:= Node ->
     Apps = rebar_state:project_apps(State),
-    case same_disk(Apps, Node, Updo, Env) of
+    case same_disk(Apps, Node, Flags, Updo, Env) of
         true -> [];
         false ->
             Folders = [rebar_app_info:ebin_dir(A) || A <- Apps ++ rebar_state:all_deps(State)],
             lists:append([["--push", F] || F <- lists:usort(Folders), filelib:is_dir(F)])
     end;
-push(_Plan, _Node, _Updo, _Env, _State) ->
+push(_Plan, _Node, _Flags, _Updo, _Env, _State) ->
     %% A plan says itself where new code is.
     [].
 
 %% Whether the file of an application on the node's code path is, to the inode, that of this build.
-same_disk(Apps, Node, Updo, Env) ->
+same_disk(Apps, Node, Flags, Updo, Env) ->
     Atoms = [binary_to_atom(rebar_app_info:name(App), utf8) || App <- Apps],
     Names = lists:join(",", [io_lib:format("~tp", [Atom]) || Atom <- Atoms]),
     Asked = io_lib:format(
@@ -171,7 +232,8 @@ same_disk(Apps, Node, Updo, Env) ->
         "{ok, I} -> {element(2, I), element(6, I), element(10, I), element(12, I)}; _ -> none end end "
         "|| A <- [~ts]]", [Names]),
     Here = [here(A) || A <- Apps],
-    case captured(Updo, ["eval", Node, unicode:characters_to_list(Asked), "--syntax", "erlang"], Env) of
+    Args = ["eval", Node, unicode:characters_to_list(Asked), "--syntax", "erlang"],
+    case captured(Updo, Args ++ words(Flags, ?CONNECTION), Env) of
         {0, Text} ->
             There = term(Text),
             is_list(There) andalso length(There) =:= length(Here)
@@ -231,7 +293,7 @@ with_node(Subject, Flags, Updo, State) ->
     end.
 
 given(Flags) ->
-    case {proplists:get_value(target, Flags, none), os:getenv("UPDO_TARGET", "")} of
+    case {flag_value(Flags, ["-t", "--target"]), os:getenv("UPDO_TARGET", "")} of
         {none, ""} -> none;
         {none, Node} -> Node;
         {Node, _} -> Node
@@ -240,7 +302,7 @@ given(Flags) ->
 node_of(Flags, Updo, State) ->
     Configured = config(node, State),
     case {given(Flags), Configured, os:getenv("RELEASE_NODE", "")} of
-        {none, none, ""} -> found(named_nodes(State), Updo, State);
+        {none, none, ""} -> found(named_nodes(State), Flags, Updo, State);
         {none, none, Release} ->
             Node = full(Release, short),
             {ok, Node, cookie(Node, State)};
@@ -249,26 +311,28 @@ node_of(Flags, Updo, State) ->
     end.
 
 %% Of several names that one that is up; of names that nothing states, only one that is up.
-found([{Node, _}], _Updo, State) -> {ok, Node, cookie(Node, State)};
-found([], Updo, State) ->
+found([{Node, _}], _Flags, _Updo, State) -> {ok, Node, cookie(Node, State)};
+found([], Flags, Updo, State) ->
     Apps = [binary_to_list(rebar_app_info:name(A)) || A <- rebar_state:project_apps(State)],
-    Guessed = [N || A <- Apps, N <- lists:usort([A ++ "@localhost", full(A, short)]), is_up(N, Updo, State)],
+    Guessed = [N || A <- Apps, N <- lists:usort([A ++ "@localhost", full(A, short)]),
+        is_up(N, Flags, Updo, State)],
     case Guessed of
         [] -> {error, no_node};
         [Node] -> {ok, Node, cookie(Node, State)};
         _ -> {error, {several_nodes, Guessed}}
     end;
-found(Named, Updo, State) ->
+found(Named, Flags, Updo, State) ->
     Nodes = lists:usort([Node || {Node, _} <- Named]),
-    case {Nodes, [Node || Node <- Nodes, is_up(Node, Updo, State)]} of
+    case {Nodes, [Node || Node <- Nodes, is_up(Node, Flags, Updo, State)]} of
         {[Node], _} -> {ok, Node, cookie(Node, State)};
         {_, [Node]} -> {ok, Node, cookie(Node, State)};
         {_, []} -> {error, {several_nodes, Nodes}};
         {_, Up} -> {error, {several_nodes, Up}}
     end.
 
-is_up(Node, Updo, State) ->
-    {Code, _} = captured(Updo, ["eval", Node, "ok", "--quiet"], cookie(Node, State)),
+is_up(Node, Flags, Updo, State) ->
+    Args = ["eval", Node, "ok", "--quiet"] ++ words(Flags, ?CONNECTION),
+    {Code, _} = captured(Updo, Args, cookie(Node, State)),
     Code =:= 0.
 
 %% What the files of the project state: [{Node, Cookie | none}].
@@ -375,22 +439,22 @@ executable(State) ->
         {Path, _} -> os:find_executable(Path)
     end.
 
-passed(Flags) ->
-    lists:append([flag(Flag) || Flag <- Flags]).
-
-flag(Flag) when is_atom(Flag) -> ["--" ++ atom_to_list(Flag)];
-flag({Flag, Value}) -> ["--" ++ atom_to_list(Flag), Value].
+%% As updo takes it: in one word, whatever the value begins with.
+flag(Flag) when is_atom(Flag) -> "--" ++ atom_to_list(Flag);
+flag({Flag, Value}) -> "--" ++ atom_to_list(Flag) ++ "=" ++ Value.
 
 %% On the terminal of rebar3.
 run(Updo, Args, Env) ->
     Port = open_port({spawn_executable, Updo}, [nouse_stdio, exit_status, {args, Args}, {env, Env}]),
     receive {Port, {exit_status, Code}} -> Code end.
 
-captured(Updo, Args, Env) ->
-    %% What is wrong is said by the command that was asked for.
-    Silent = ["-c", "exec \"$0\" \"$@\" 2>/dev/null", Updo | Args],
+%% Without errors: what is wrong is said by the command that was asked for.
+captured(Updo, Args, Env) -> captured(Updo, Args, Env, "2>/dev/null").
+
+captured(Updo, Args, Env, Streams) ->
+    Words = ["-c", "exec \"$0\" \"$@\" " ++ Streams, Updo | Args],
     Port = open_port({spawn_executable, os:find_executable("sh")},
-        [exit_status, binary, {args, Silent}, {env, Env}]),
+        [exit_status, binary, {args, Words}, {env, Env}]),
     output(Port, <<>>).
 
 output(Port, Seen) ->

@@ -10,7 +10,8 @@ defmodule Mix.Tasks.Updo do
       mix updo run        # compile, show the upgrade, ask, do it
       mix updo check      # check the plans of this project
 
-  A plan or a node may follow, and any flag of the command of updo. The exit code is that of updo.
+  A plan or a node may follow, and any flag of the command of updo. The exit code is that of updo. Where a
+  command of this task is several of updo (copies, preview, run), each gets the flags that it has.
 
   The task decides nothing about an upgrade. Before it compiles, it lets updo keep copies of what runs
   (a node cannot give back the code that it has loaded). The question of a run is asked here, since a
@@ -27,8 +28,9 @@ defmodule Mix.Tasks.Updo do
   ## The cookie
 
   As updo finds it (`--cookie-file`, `UPDO_COOKIE_FILE`, `UPDO_COOKIE`, the plan, `RELEASE_COOKIE`,
-  `~/.erlang.cookie`). Where none of these is set and the node is one of a release: the `cookie` of that
-  release, or its file `releases/COOKIE`. It is given to updo in the environment, never as an argument.
+  `~/.erlang.cookie`). Where RELEASE_COOKIE is not set and the node is one of a release (by its name, or
+  because `rel/` or RELEASE_NODE state it): the `cookie` of that release, or its file `releases/COOKIE`. It
+  is given to updo in the environment, never as an argument.
 
   ## The build
 
@@ -41,6 +43,17 @@ defmodule Mix.Tasks.Updo do
 
   @commands ~w(check keep preview rehearse run)
   @builds ~w(preview rehearse run)
+
+  # Which flags go where when one command here is several of updo. How a node is connected to: to all.
+  @connection ~w(--cookie-file --name -C)
+  # What is upgraded: to all but the run of a script, which has its nodes and parameters.
+  @subject ~w(-t --target -s --set)
+  # Of every command, but without a meaning for copies.
+  @output ~w(--color --no-unicode --width --no-pager --json -v --verbose --log-file --no-input)
+  # Those that `updo run` has, and `updo preview` has not (a test compares); every other one is for the
+  # preview, which refuses what it does not know before anything is asked.
+  @run_only ~w(--batch --budget --canary-only --deadline --detach --events --from --lock-timeout --message
+    --no-rehearsal --no-undo --no-verify --only-node --pause --report --report-junit --soak)
 
   @impl true
   def run(args) do
@@ -74,18 +87,27 @@ defmodule Mix.Tasks.Updo do
   end
 
   defp command(command, args, updo) do
-    {named, flags} = named(args)
+    {named, words} = named(args)
+    flags = flags(words)
     {subject, node, env} = subject(named, flags, updo)
 
     if command in @builds do
-      # Before the files change. A node that is not there is reported by the command itself.
-      captured(updo, ["status", subject, "--save", "--quiet"], env)
+      # Before the files change.
+      keep(updo, subject, flags, env)
       Mix.Task.run("compile")
-      build = [subject] ++ push(subject, node, updo, env) ++ flags
-      yes = "--yes" in flags or "-y" in flags
-      ended(upgrade(command, updo, build, yes, env))
+      build = [subject] ++ push(subject, node, flags, updo, env)
+      ended(upgrade(command, updo, build, flags, env))
     else
-      ended(updo(updo, ["status", subject, "--save"] ++ flags, env))
+      ended(updo(updo, ["status", subject, "--save"] ++ words, env))
+    end
+  end
+
+  # Goes on without copies: the command itself says whether the upgrade then has a way back.
+  defp keep(updo, subject, flags, env) do
+    args = ["status", subject] ++ of(flags, @connection ++ @subject) ++ ["--save", "--quiet"]
+
+    with {code, why} when code != 0 <- captured(updo, args, env, "2>&1 >/dev/null") do
+      Mix.shell().error("No copies of what runs were kept (exit code #{code}):\n#{why}")
     end
   end
 
@@ -93,33 +115,81 @@ defmodule Mix.Tasks.Updo do
   defp ended(0), do: :ok
   defp ended(code), do: System.halt(code)
 
-  defp upgrade("run", updo, args, false, env) do
+  defp upgrade("run", updo, build, flags, env) do
+    if of(flags, ~w(-y --yes --dry-run)) == [] do
+      asked(updo, build, flags, env)
+    else
+      updo(updo, ["run" | build] ++ Enum.concat(flags), env)
+    end
+  end
+
+  defp upgrade(command, updo, build, flags, env) do
+    updo(updo, [command | build] ++ Enum.concat(flags), env)
+  end
+
+  defp asked(updo, build, flags, env) do
     # It lies with the beams: who can write one can write the other.
     script = Path.join([Mix.Project.build_path(), "updo", "upgrade.script"])
     File.mkdir_p!(Path.dirname(script))
 
     # 3: there is something to do.
-    with 3 <- updo(updo, ["preview" | args] ++ ["-o", script, "--exit-code"], env) do
+    preview =
+      ["preview" | build] ++ (flags |> Enum.reject(&(name(&1) in @run_only)) |> Enum.concat())
+
+    with 3 <- updo(updo, preview ++ ["-o", script, "--exit-code"], env) do
       if yes?(IO.gets("Run it? Type yes: ")) do
-        updo(updo, ["run", script, "--yes", "--quiet"], env)
+        more = of(flags, @connection ++ @output ++ ["--strict"] ++ @run_only)
+        # A script has its nodes: updo refuses another target, of a variable as well.
+        env = List.keystore(env, "UPDO_TARGET", 0, {"UPDO_TARGET", nil})
+        updo(updo, ["run", script, "--yes", "--quiet"] ++ more, env)
       else
         Mix.raise("nothing was changed: the answer was not `yes` (without a terminal: --yes)")
       end
     end
   end
 
-  defp upgrade(command, updo, args, _yes, env), do: updo(updo, [command | args], env)
-
   defp yes?(line) when is_binary(line), do: String.trim(line) == "yes"
   defp yes?(_), do: false
+
+  # ---- flags
+
+  # Each flag with its values: what follows it up to the next one, since no value of updo begins with `-`.
+  defp flags([]), do: []
+
+  defp flags([word | rest]) do
+    {values, more} = Enum.split_while(rest, &(not String.starts_with?(&1, "-")))
+
+    # `-qy` is `-q` and `-y`.
+    case Regex.run(~r/^-([qvy]{2,})$/, word) do
+      [_, letters] -> for(<<letter <- letters>>, do: [<<?-, letter>>]) ++ flags(values ++ more)
+      nil -> [[word | values] | flags(more)]
+    end
+  end
+
+  # The words of the flags with these names.
+  defp of(flags, names), do: for(flag <- flags, name(flag) in names, word <- flag, do: word)
+
+  defp name(["--" <> _ = word | _]), do: word |> String.split("=", parts: 2) |> hd()
+  defp name(["-" <> _ = word | _]), do: String.slice(word, 0, 2)
+  defp name([word | _]), do: word
+
+  # `-t NODE`, `--target NODE`, `--target=NODE`, `-tNODE`.
+  defp value(flags, names) do
+    case Enum.find(flags, &(name(&1) in names)) do
+      nil -> nil
+      [_, value | _] -> value
+      ["--" <> word] -> word |> String.split("=", parts: 2) |> Enum.at(1)
+      [<<_, _, value::binary>>] -> String.trim_leading(value, "=")
+    end
+  end
 
   # ---- the build
 
   # What the build changed goes to the node, unless the node's code path is this build.
-  defp push(node, node, updo, env) do
+  defp push(node, node, flags, updo, env) do
     apps = apps()
 
-    if same_disk?(apps, node, updo, env) do
+    if same_disk?(apps, node, flags, updo, env) do
       []
     else
       lib = Path.join(Mix.Project.build_path(), "lib")
@@ -131,10 +201,10 @@ defmodule Mix.Tasks.Updo do
   end
 
   # A plan says itself where new code is.
-  defp push(_plan, _node, _updo, _env), do: []
+  defp push(_plan, _node, _flags, _updo, _env), do: []
 
   # Whether the file of an application on the node's code path is, to the inode, that of this build.
-  defp same_disk?(apps, node, updo, env) do
+  defp same_disk?(apps, node, flags, updo, env) do
     names = apps |> Enum.map(&:io_lib.format("~tp", [&1])) |> Enum.intersperse(",")
 
     asked =
@@ -144,7 +214,9 @@ defmodule Mix.Tasks.Updo do
         "{ok, I} -> {element(2, I), element(6, I), element(10, I), element(12, I)}; _ -> none end end " <>
         "|| A <- [#{names}]]"
 
-    with {0, text} <- captured(updo, ["eval", node, asked, "--syntax", "erlang"], env),
+    asked = ["eval", node, asked, "--syntax", "erlang"] ++ of(flags, @connection)
+
+    with {0, text} <- captured(updo, asked, env),
          {:ok, tokens, _} <- :erl_scan.string(String.to_charlist(text <> ".")),
          {:ok, there} when is_list(there) <- :erl_parse.parse_term(tokens) do
       apps |> Enum.map(&here/1) |> Enum.zip(there) |> Enum.any?(fn {a, b} -> a == b end)
@@ -202,36 +274,24 @@ defmodule Mix.Tasks.Updo do
   defp only([plan]), do: plan
   defp only(_), do: nil
 
-  defp given(flags), do: flag(flags, ["-t", "--target"]) || env("UPDO_TARGET")
-
-  defp flag([name, value | _], [short, long]) when name in [short, long], do: value
-
-  defp flag(["--" <> _ = word | rest], [_, long] = names) do
-    case String.split(word, "=", parts: 2) do
-      [^long, value] -> value
-      _ -> flag(rest, names)
-    end
-  end
-
-  defp flag([_ | rest], names), do: flag(rest, names)
-  defp flag([], _), do: nil
+  defp given(flags), do: value(flags, ["-t", "--target"]) || env("UPDO_TARGET")
 
   defp node(flags, updo) do
     cond do
       node = given(flags) -> node
       node = config(:node) -> to_string(node)
       node = env("RELEASE_NODE") -> full(node, :short)
-      true -> found(Enum.uniq(stated()), updo)
+      true -> found(Enum.uniq(stated()), flags, updo)
     end
   end
 
   # Of several names that one that is up; of names that nothing states, only one that is up.
-  defp found([node], _updo), do: node
+  defp found([node], _flags, _updo), do: node
 
-  defp found(stated, updo) do
+  defp found(stated, flags, updo) do
     names = if stated == [], do: guessed(), else: stated
 
-    case {Enum.filter(names, &up?(&1, updo)), stated} do
+    case {Enum.filter(names, &up?(&1, flags, updo)), stated} do
       {[node], _} ->
         node
 
@@ -254,8 +314,9 @@ defmodule Mix.Tasks.Updo do
     Mix.raise("several nodes could be meant: #{Enum.join(names, ", ")}. Say which: -t NAME@HOST")
   end
 
-  defp up?(node, updo) do
-    match?({0, _}, captured(updo, ["eval", node, "ok", "--quiet"], cookie(node)))
+  defp up?(node, flags, updo) do
+    asked = ["eval", node, "ok", "--quiet"] ++ of(flags, @connection)
+    match?({0, _}, captured(updo, asked, cookie(node)))
   end
 
   defp guessed do
@@ -305,14 +366,31 @@ defmodule Mix.Tasks.Updo do
 
   # ---- the cookie
 
-  # That of the release of the node's name, for the environment of updo. What the operator, or a plan, says
-  # counts more; without any updo takes ~/.erlang.cookie as erl does.
+  # That of the node's release, for the environment of updo. What the operator, or a plan, says counts more;
+  # without any updo takes ~/.erlang.cookie as erl does.
   defp cookie(node) do
-    name = node |> String.split("@") |> hd()
-    releases = releases()
+    case release(node) do
+      nil -> []
+      name -> cookie_of(name)
+    end
+  end
 
+  # The one of the node's name, else the first where files of the releases state the node. Every other node
+  # was started by something else, and has another cookie.
+  defp release(node) do
     # Mix makes a release of the application's name where none is stated.
-    name = if name in releases, do: name, else: hd(releases ++ [to_string(hd(apps()))])
+    names = with [] <- releases(), do: [to_string(hd(apps()))]
+    name = node |> String.split("@") |> hd()
+    exported = env("RELEASE_NODE")
+
+    cond do
+      name in names -> name
+      node in stated() or (exported && full(exported, :short) == node) -> hd(names)
+      true -> nil
+    end
+  end
+
+  defp cookie_of(name) do
     config = Mix.Project.config()[:releases] || []
 
     stated =
@@ -385,13 +463,16 @@ defmodule Mix.Tasks.Updo do
     end
   end
 
-  # What is wrong is said by the command that was asked for.
-  defp captured(updo, args, env) do
+  # Without errors: what is wrong is said by the command that was asked for.
+  defp captured(updo, args, env, streams \\ "2>/dev/null") do
     {text, code} =
-      System.cmd("sh", ["-c", "exec \"$0\" \"$@\" 2>/dev/null", updo | args], env: env)
+      System.cmd("sh", ["-c", "exec \"$0\" \"$@\" #{streams}", updo | args], env: env)
 
     {code, text}
   end
 
-  defp charlists(env), do: for({name, value} <- env, do: {to_charlist(name), to_charlist(value)})
+  # `nil`: not set.
+  defp charlists(env) do
+    for {name, value} <- env, do: {to_charlist(name), value != nil && to_charlist(value)}
+  end
 end
