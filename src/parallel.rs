@@ -1,5 +1,6 @@
 //! Several at a time: each of many values is worked on by the next thread that is free.
 
+use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -37,6 +38,21 @@ pub fn in_parallel<T: Sync, S, U: Send>(
     done.into_iter().map(|(_, answer)| answer).collect()
 }
 
+/// More threads than this gain nothing for what is done here.
+const MOST: usize = 8;
+
+/// Fewer than this are not worth a thread.
+const FEW: usize = 16;
+
+/// Computes something of each of `all`, on all processors when there are many; the answers are in their order.
+pub fn computed<T: Sync, U: Send>(all: &[T], each: impl Fn(&T) -> U + Sync) -> Vec<U> {
+    let threads = match all.len() {
+        0..FEW => 1,
+        _ => std::thread::available_parallelism().map_or(1, NonZero::get),
+    };
+    in_parallel(all, threads.min(MOST), || (), |(), one| each(one))
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -63,6 +79,15 @@ mod tests {
         let by = by.into_inner().expect("no panic").len();
         assert!((2..=3).contains(&by), "{by}");
         assert!(in_parallel(&[(); 0], 8, || (), |(), ()| ()).is_empty());
+    }
+
+    #[test]
+    fn many_and_few_are_computed() {
+        for number in [0, 1, FEW - 1, FEW, 1000] {
+            let all: Vec<usize> = (0..number).collect();
+            let doubled: Vec<usize> = all.iter().map(|one| one * 2).collect();
+            assert_eq!(computed(&all, |one| one * 2), doubled);
+        }
     }
 
     #[test]

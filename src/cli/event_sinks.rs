@@ -81,9 +81,14 @@ impl OutputStream {
         }
     }
 
+    /// Whether lines go anywhere. Those at the head of a node's events are made of all that is known of its upgrade.
+    pub fn is_wanted(&self, context: &Context<'_>) -> bool {
+        self.file.is_some() || self.report.is_some() || context.ui.json
+    }
+
     /// One event.
     pub fn write(&mut self, context: &Context<'_>, engine: &Engine, event: &Event) {
-        if self.file.is_some() || self.report.is_some() || context.ui.json {
+        if self.is_wanted(context) {
             self.line(context, json::event(event, &engine.plan.sources));
         }
         match &event.kind {

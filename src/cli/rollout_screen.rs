@@ -85,9 +85,11 @@ impl<'a> Walking<'a> {
             .iter()
             .map(|prepared| prepared.connection.session.node().clone())
             .collect();
-        let heads = prepared_nodes
-            .iter()
-            .map(|prepared| prepared.connection.head(&prepared.upgrade));
+        let is_wanted = stream.is_wanted(context);
+        let heads = prepared_nodes.iter().map(move |prepared| match is_wanted {
+            true => prepared.connection.head(&prepared.upgrade),
+            false => Vec::new(),
+        });
         let stages_told = stages.iter().map(|stage| {
             let nodes: Vec<&str> = stage.nodes.iter().map(|at| nodes[*at].as_str()).collect();
             json!({ "name": stage.name, "nodes": nodes })

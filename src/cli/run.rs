@@ -293,6 +293,10 @@ impl RolloutSelection {
             }
             _ => self.run_rollout(context, engine, &prepared_nodes, &stages, stream),
         };
+        for prepared in prepared_nodes {
+            // The process ends soon: the facts of thousands of modules need not be given back piece by piece.
+            std::mem::forget(prepared.upgrade);
+        }
         let mut left = left.iter().filter(|node| !nodes.contains(node));
         if let (Exit::Done, Some(next)) = (exit, left.next()) {
             context.ui.status(&format!(
@@ -335,7 +339,10 @@ impl RolloutSelection {
         let mut one = One {
             context,
             engine,
-            head: prepared.connection.head(&prepared.upgrade),
+            head: match stream.is_wanted(context) {
+                true => prepared.connection.head(&prepared.upgrade),
+                false => Vec::new(),
+            },
             rollout: String::new(),
             screen: Screen::open(&context.ui, &head),
             stream,

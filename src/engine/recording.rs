@@ -2,6 +2,7 @@
 //! report find it whatever happens to this process.
 
 use std::io::ErrorKind;
+use std::panic::resume_unwind;
 
 use super::environment::{now, owner};
 use super::{Connection, Upgrade};
@@ -53,6 +54,31 @@ impl Connection<'_> {
             note: self.engine.settings.message.clone(),
             keep: now().saturating_add(plan.keep_old.as_secs()),
         };
+        // The head of the events is as much work as all else, and none of it needs the other.
+        let head = || -> Vec<String> {
+            let lines = self.head(upgrade);
+            lines.iter().map(ToString::to_string).collect()
+        };
+        std::thread::scope(|scope| {
+            let head = scope.spawn(head);
+            let mut record = self.begin_files(records, &summary, upgrade)?;
+            record.event(&json::stream(&plan.path.display().to_string()));
+            let head = head.join().unwrap_or_else(|why| resume_unwind(why));
+            for line in head {
+                record.line(&line);
+            }
+            Ok(record)
+        })
+    }
+
+    /// What the record has beside its events.
+    fn begin_files(
+        &self,
+        records: &RunRecords,
+        summary: &RecordedRun,
+        upgrade: &Upgrade,
+    ) -> std::io::Result<RunRecord> {
+        let plan = &self.engine.plan;
         let back = upgrade.has_way_back().then(|| {
             exec::job::rollback_job(&upgrade.changes, &upgrade.rules, &upgrade.script)
                 .persisting(plan.persist)
@@ -73,12 +99,7 @@ impl Connection<'_> {
         let script = exec::job::begun_record(&upgrade.changes, &upgrade.rules, &steps);
         let taken = exec::steps::soaked(&upgrade.script, &upgrade.rules, plan.soak).len();
         let script = exec::job::with_outlook(script, taken, plan.deadline);
-        let mut record = records.begin(&summary, text, back.as_ref(), Some(&script))?;
-        record.event(&json::stream(&plan.path.display().to_string()));
-        for line in self.head(upgrade) {
-            record.event(&line);
-        }
-        Ok(record)
+        records.begin(summary, text, back.as_ref(), Some(&script))
     }
 
     /// A run without a record cannot be found again: said before it begins.

@@ -9,7 +9,7 @@ use super::rehearsal_back;
 use super::state_checks;
 use super::state_fit::{self, Grown};
 pub use super::trials::Untried;
-use super::trials::{divided, new_beam};
+use super::trials::{divided, new_beam, new_bodies};
 use super::{Connection, Upgrade, owner, run_id};
 use crate::diag::{Diagnostic, Result};
 use crate::exec::Interrupt;
@@ -290,7 +290,7 @@ fn children(upgrade: &Upgrade, tried: &[Tried]) -> Vec<ChildrenFound> {
 fn converts_by_name(upgrade: &Upgrade, module: &Module) -> bool {
     let decided = upgrade.rules.modules.get(module);
     if let Some(Change::Convert { module, function }) = decided.map(|d| &d.change.value) {
-        let conversion = Conversion::by(module, function.as_str(), &|m| new_beam(upgrade, m));
+        let conversion = Conversion::by(module, function.as_str(), &|m| new_bodies(upgrade, m));
         return precompute::makes_structs(&upgrade.changes, module)
             || !conversion.by_name.is_empty();
     }

@@ -4,6 +4,7 @@ use super::Upgrade;
 use super::trials::conversion_kind;
 use crate::diag::Diagnostic;
 use crate::exec::rehearsal::{BackBy, StateKind, Trial, Tried};
+use crate::facts::change::Beam;
 use crate::name::Module;
 use crate::plan::{Plan, RollbackPolicy};
 use crate::report::rehearsal_found;
@@ -62,7 +63,7 @@ fn back_by(upgrade: &Upgrade, trial: &Trial) -> Result<BackBy, String> {
 fn by_running(upgrade: &Upgrade, trial: &Trial) -> Result<BackBy, String> {
     let old = |module: &Module| {
         let changed = upgrade.changes.modules.get(module)?;
-        changed.old.as_ref().map(|old| &old.bytes[..])
+        changed.old.as_ref().map(Beam::bodies)
     };
     let why = |what: &str| format!("the running version converts back (`static`), and {what}");
     if old(&trial.module).is_none() {

@@ -12,6 +12,7 @@ use crate::facts::beam::states::{Held, Place, StateShape, Version, demands};
 use crate::facts::change::ChangeSet;
 use crate::name::Module;
 use crate::node::agent::protocol::{Form, HeldForms, PartForm};
+use crate::parallel::computed;
 use crate::rules::states::{Fit, Seen, Versions};
 use crate::term::Atom;
 
@@ -158,18 +159,21 @@ fn both(held: &HeldForms) -> (Held, Held) {
 
 /// States that do not fit, of all modules.
 pub(super) fn fits(upgrade: &Upgrade, tried: &[&Tried]) -> Vec<Fit> {
-    let mut found = Vec::new();
-    for tried in tried.iter().filter(|tried| !tried.held.is_empty()) {
+    let tried = tried.iter().filter(|tried| !tried.held.is_empty());
+    let tried: Vec<&Tried> = tried.copied().collect();
+    let of_one = |tried: &&Tried| -> Vec<Fit> {
         let Some(mut versions) = Versions::of(&upgrade.changes, &tried.module) else {
-            continue;
+            return Vec::new();
         };
-        for held in &tried.held {
+        let fit = |held: &HeldForms| {
             let (before, after) = both(held);
-            let seen = Seen::Live(held.states);
-            if let Some(fit) = versions.fit(seen, !tried.kept, &before, &after) {
-                add(&mut found, fit);
-            }
-        }
+            versions.fit(Seen::Live(held.states), !tried.kept, &before, &after)
+        };
+        tried.held.iter().filter_map(fit).collect()
+    };
+    let mut found = Vec::new();
+    for fit in computed(&tried, of_one).into_iter().flatten() {
+        add(&mut found, fit);
     }
     found
 }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Upgrade;
 use crate::exec::rehearsal::{StateKind, Trial};
 use crate::facts::beam::BeamFacts;
+use crate::facts::beam::code::effects::Bodies;
 use crate::facts::beam::states::Callbacks;
 use crate::facts::change::{Beam, Changed};
 use crate::name::Module;
@@ -147,7 +148,7 @@ fn by_plan(
     let new = changed.new.as_ref().ok_or(Untried::Special)?;
     let kind = callbacks_kind(changed, new).ok_or(Untried::Special)?;
     let conversion = Conversion::by(module, function.as_str(), &|module| {
-        new_beam(upgrade, module)
+        new_bodies(upgrade, module)
     });
     if !conversion.can_be_tried() && !in_any_case {
         let places = conversion.acting().map(ToString::to_string).collect();
@@ -228,6 +229,12 @@ pub(super) fn conversion_kind(kind: StateKind) -> Kind {
 fn is_handler(new: &Beam) -> bool {
     let mut behaviours = new.facts.behaviours.iter();
     behaviours.any(|behaviour| behaviour.as_str() == "gen_event")
+}
+
+/// What the functions of the new version of a module do.
+pub(super) fn new_bodies<'u>(upgrade: &'u Upgrade, module: &Module) -> Option<&'u Bodies> {
+    let changed = upgrade.changes.modules.get(module)?;
+    changed.new.as_ref().map(Beam::bodies)
 }
 
 /// The new version of a module.

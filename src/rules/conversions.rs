@@ -7,7 +7,7 @@
 use std::fmt;
 
 use super::{Change, Class, ModuleRules, Origin, Ruleset, infer};
-use crate::facts::change::{ChangeSet, Changed};
+use crate::facts::change::{Beam, ChangeSet, Changed};
 use crate::name::Module;
 use crate::twin::conversion::{Conversion, Effect, Kind};
 
@@ -61,7 +61,7 @@ pub fn converted(changes: &ChangeSet, rules: &Ruleset, module: &Module) -> Optio
 pub fn effects(changes: &ChangeSet, module: &Module, kind: Kind) -> Conversion {
     let world = |module: &Module| {
         let changed = changes.modules.get(module)?;
-        changed.new.as_ref().map(|new| &new.bytes[..])
+        changed.new.as_ref().map(Beam::bodies)
     };
     Conversion::of(module, kind, &world)
 }

@@ -8,7 +8,7 @@ use super::lints::NAMED;
 use super::{Change, Class, ModuleRules, Origin, Ruleset};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::beam::code::effects::{Doing, Effects, verdict};
-use crate::facts::change::{ChangeSet, Changed};
+use crate::facts::change::{Beam, ChangeSet, Changed};
 use crate::name::Module;
 
 /// How a conversion that acts is undone.
@@ -82,7 +82,7 @@ fn conversion(changes: &ChangeSet, module: &Module) -> Effects {
 fn found(changes: &ChangeSet, module: &Module, entries: &[(&str, u32)]) -> Effects {
     let host = |module: &Module| {
         let changed = changes.modules.get(module)?;
-        changed.new.as_ref().map(|new| &new.bytes[..])
+        changed.new.as_ref().map(Beam::bodies)
     };
     verdict(module, entries, &host)
 }

@@ -13,6 +13,7 @@ use crate::facts::change::{
 use crate::facts::compare::behaviour_change::behaviour_change;
 use crate::facts::node::processes::{Example, Start};
 use crate::name::Module;
+use crate::parallel::computed;
 use crate::plan::{CodeFrom, Plan, RollbackPolicy};
 use crate::term::Term;
 
@@ -54,26 +55,40 @@ pub fn advice(plan: &Plan, changes: &ChangeSet, rules: &Ruleset) -> Vec<Diagnost
     );
     unresolved::advice(changes, rules, &mut diagnostics);
     attribution::unnamed(changes, rules, &mut diagnostics);
-    for (module, decided) in &rules.modules {
-        let Some(changed) = changes.modules.get(module) else {
-            continue;
-        };
-        loading_acts(module, changed, &decided.class.origin, &mut diagnostics);
-        callback_mode(module, changed, &mut diagnostics);
-        killed(module, changes, changed, decided, &mut diagnostics);
-        // How processes get along with the new version is no question of what goes.
-        if changed.new.is_none() {
-            continue;
-        }
-        behaviour_restarts::advice(changes, module, changed, decided, &mut diagnostics);
-        init_argument::advice(changes, module, changed, decided, &mut diagnostics);
-        states::advice(changes, module, changed, decided, &mut diagnostics);
-        let class = decided.class.value;
-        attribution::foreign(module, changed, class, &mut diagnostics);
-        contradiction(changes, module, changed, class, &mut diagnostics);
-        one_way(plan, module, changed, decided, &mut diagnostics);
-    }
+    let all: Vec<(&Module, &ModuleRules)> = rules.modules.iter().collect();
+    let found = computed(&all, |(module, decided)| {
+        of_module(plan, changes, module, decided)
+    });
+    diagnostics.extend(found.into_iter().flatten());
     old_code::advice(changes, rules, &mut diagnostics);
+    diagnostics
+}
+
+/// What there is to say of one module. Where it is a server, both versions are executed symbolically.
+fn of_module(
+    plan: &Plan,
+    changes: &ChangeSet,
+    module: &Module,
+    decided: &ModuleRules,
+) -> Vec<Diagnostic> {
+    let mut diagnostics = Vec::new();
+    let Some(changed) = changes.modules.get(module) else {
+        return diagnostics;
+    };
+    loading_acts(module, changed, &decided.class.origin, &mut diagnostics);
+    callback_mode(module, changed, &mut diagnostics);
+    killed(module, changes, changed, decided, &mut diagnostics);
+    // How processes get along with the new version is no question of what goes.
+    if changed.new.is_none() {
+        return diagnostics;
+    }
+    behaviour_restarts::advice(changes, module, changed, decided, &mut diagnostics);
+    init_argument::advice(changes, module, changed, decided, &mut diagnostics);
+    states::advice(changes, module, changed, decided, &mut diagnostics);
+    let class = decided.class.value;
+    attribution::foreign(module, changed, class, &mut diagnostics);
+    contradiction(changes, module, changed, class, &mut diagnostics);
+    one_way(plan, module, changed, decided, &mut diagnostics);
     diagnostics
 }
 

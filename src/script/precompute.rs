@@ -209,7 +209,7 @@ pub fn converts_by_name(changes: &ChangeSet, module: &Module) -> bool {
     if makes_structs(changes, module) || called.any(|called| makes_structs(changes, called)) {
         return true;
     }
-    let world = |module: &Module| beam(module).map(|new| &new.bytes[..]);
+    let world = |module: &Module| beam(module).map(Beam::bodies);
     let kinds = [Kind::Server, Kind::Special];
     kinds
         .into_iter()
@@ -237,7 +237,7 @@ pub(super) fn conversion(
     let world = |module: &Module| {
         let new = changes.modules.get(module)?.new.as_ref()?;
         reached.borrow_mut().insert(module.clone());
-        Some(&new.bytes[..])
+        Some(new.bodies())
     };
     let conversion = Conversion::of(module, kind, &world);
     (conversion, reached.into_inner())

@@ -12,7 +12,7 @@ use super::lower::Script;
 use crate::diag::{Code, Diagnostic, Span};
 use crate::facts::beam::code::Function;
 use crate::facts::beam::code::effects::{Doing, EffectSite, verdict};
-use crate::facts::change::ChangeSet;
+use crate::facts::change::{Beam, ChangeSet};
 use crate::graph::order::Component;
 use crate::name::Module;
 use crate::rules::{Change, Class, Cycle, Origin, Ruleset};
@@ -197,7 +197,7 @@ fn calls<'c>(
     entries: &[(&str, u32)],
 ) -> (Vec<SuspendedCall<'c>>, bool) {
     let new = |module: &Module| changes.modules.get(module)?.new.as_ref();
-    let world = |module: &Module| new(module).map(|new| &new.bytes[..]);
+    let world = |module: &Module| new(module).map(Beam::bodies);
     let does = verdict(module, entries, &world);
     let mut calls: Vec<SuspendedCall<'_>> = Vec::new();
     let mut calls_only = does.doing <= Doing::Acts;

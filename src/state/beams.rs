@@ -26,6 +26,9 @@ const KEPT: usize = 5_000;
 /// How long a copy is kept at least after it was last wanted: a node may run for long what has not been saved again.
 const WANTED: Duration = Duration::from_secs(90 * 24 * 3600);
 
+/// A copy that was wanted within this time is not marked again.
+const TODAY: Duration = Duration::from_secs(24 * 3600);
+
 /// A folder of beams.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -53,16 +56,20 @@ impl Store {
         fs::read(self.path(md5)).ok()
     }
 
-    /// Whether there is a copy; it counts as wanted now.
+    /// Whether there is a copy; it counts as wanted today.
     pub fn want(&self, md5: &Md5) -> bool {
-        match fs::File::options().append(true).open(self.path(md5)) {
-            Ok(copy) => {
-                // One whose time cannot be set is there all the same.
-                let _ = copy.set_modified(SystemTime::now());
-                true
-            }
-            Err(_) => self.path(md5).exists(),
+        let path = self.path(md5);
+        let Some(known) = fs::metadata(&path).ok().filter(fs::Metadata::is_file) else {
+            return false;
+        };
+        // Setting a time costs three calls of the system, and a command wants every module of a node.
+        let wanted = known.modified().ok();
+        if wanted.is_none_or(|at| at.elapsed().map_or(true, |age| age >= TODAY)) {
+            let copy = fs::File::options().append(true).open(&path);
+            // One whose time cannot be set is there all the same.
+            let _ = copy.and_then(|copy| copy.set_modified(SystemTime::now()));
         }
+        true
     }
 
     /// Keeps a copy; one that is there counts as wanted now.
@@ -79,23 +86,26 @@ impl Store {
         atomic_file::replace_private(&path, bytes)
     }
 
-    /// Keeps copies of several versions, each once. Another thread that puts the same waits until they are there.
+    /// Keeps copies of several versions, each once; how many there were none of. Another thread that puts the same waits until they are there.
     ///
     /// # Errors
     /// As [`Store::put`]; those that can be written are.
-    pub fn put_all<'b>(&self, beams: impl Iterator<Item = (Md5, &'b [u8])>) -> std::io::Result<()> {
+    pub fn put_all<'b>(
+        &self,
+        beams: impl Iterator<Item = (Md5, &'b [u8])>,
+    ) -> std::io::Result<usize> {
         let mut put = self.put.lock().unwrap_or_else(PoisonError::into_inner);
         let beams: BTreeMap<Md5, &[u8]> = beams.filter(|(md5, _)| !put.contains(md5)).collect();
-        self.put_missing(&beams)?;
+        let written = self.put_missing(&beams)?;
         put.extend(beams.into_keys());
-        Ok(())
+        Ok(written)
     }
 
     /// The same for those of which there is no copy at this moment, whatever has been put before.
     ///
     /// # Errors
     /// As [`Store::put_all`].
-    pub fn put_missing(&self, beams: &BTreeMap<Md5, &[u8]>) -> std::io::Result<()> {
+    pub fn put_missing(&self, beams: &BTreeMap<Md5, &[u8]>) -> std::io::Result<usize> {
         let missing: Vec<_> = beams
             .iter()
             .filter(|(md5, _)| !self.want(md5))
@@ -109,7 +119,8 @@ impl Store {
         // What keeps one folder from being made is no reason to leave out the others.
         let unmade = made.filter_map(Result::err).collect::<Vec<_>>();
         let written = atomic_file::replace_all_private(&missing);
-        unmade.into_iter().next().map_or(written, Err)
+        unmade.into_iter().next().map_or(written, Err)?;
+        Ok(missing.len())
     }
 
     /// Takes away the copies not wanted for 90 days, the oldest first, until 5,000 are left. The number of

@@ -311,6 +311,11 @@ pub struct RunRecord {
 impl RunRecord {
     /// Appends an event.
     pub fn event(&mut self, line: &Value) {
+        self.line(&line.to_string());
+    }
+
+    /// The same for one that is written out.
+    pub fn line(&mut self, line: &str) {
         // In one piece. A full disk must not stop a run that is on its way.
         let _ = self
             .events

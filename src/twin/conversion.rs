@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::facts::beam::code::effects::{Doing, EffectSite, Effects, verdict};
+use crate::facts::beam::code::effects::{Bodies, Doing, EffectSite, Effects, verdict};
 use crate::name::Module;
 
 /// What a conversion may do.
@@ -80,7 +80,7 @@ impl Conversion {
     pub fn of<'a>(
         module: &Module,
         kind: Kind,
-        world: &dyn Fn(&Module) -> Option<&'a [u8]>,
+        world: &dyn Fn(&Module) -> Option<&'a Bodies>,
     ) -> Self {
         Self::from(verdict(module, kind.entries(), world))
     }
@@ -89,7 +89,7 @@ impl Conversion {
     pub fn by<'a>(
         module: &Module,
         function: &str,
-        world: &dyn Fn(&Module) -> Option<&'a [u8]>,
+        world: &dyn Fn(&Module) -> Option<&'a Bodies>,
     ) -> Self {
         Self::from(verdict(module, &[(function, 1)], world))
     }

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use updo::facts::beam::code::effects::{Doing, verdict};
+use updo::facts::beam::code::effects::{Bodies, Doing, verdict};
 use updo::facts::beam::debug::records;
 use updo::facts::beam::{BeamFacts, Evidence, Function, ReadExtent};
 use updo::name::Module;
@@ -232,9 +232,10 @@ fn fields_of_maps_in_elixir() {
         let calls = facts.code.dynamic_calls.iter();
         let (doubtful, calls): (Vec<_>, Vec<_>) = calls.partition(|call| call.or_field);
         let calls: Vec<_> = calls.iter().map(|call| place(&call.from)).collect();
+        let bodies = Bodies::read(&beam);
         let does = |name: &str| {
             let module = Module::new("Elixir.Shapes.Fields");
-            verdict(&module, &[(name, 1)], &|_| Some(&beam)).doing
+            verdict(&module, &[(name, 1)], &|_| Some(&bodies)).doing
         };
         let fields = ["one", "sum", "nested", "each", "in_try"];
         if doubtful.is_empty() {

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use updo::facts::beam::code::effects::Bodies;
 use updo::name::Module;
 use updo::twin::conversion::{Conversion, Effect, Kind};
 
 use super::room::Room;
 
 /// Modules compiled together, and what their conversions do.
-struct World(BTreeMap<Module, Vec<u8>>);
+struct World(BTreeMap<Module, Bodies>);
 
 impl World {
     fn new<S: AsRef<str>>(sources: &[(S, S)]) -> Self {
@@ -25,13 +26,13 @@ impl World {
         let beam = |module: &str| fs::read(room.path().join(format!("{module}.beam")));
         let beams = sources.iter().map(|(module, _)| {
             let beam = beam(module).expect("compiled");
-            (Module::new(module), beam)
+            (Module::new(module), Bodies::read(&beam))
         });
         Self(beams.collect())
     }
 
     fn of(&self, module: &str, kind: Kind) -> Conversion {
-        let world = |module: &Module| self.0.get(module).map(|beam| &beam[..]);
+        let world = |module: &Module| self.0.get(module);
         Conversion::of(&Module::new(module), kind, &world)
     }
 }

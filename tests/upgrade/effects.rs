@@ -2,7 +2,7 @@
 //! children, which run before those that call them.
 
 use tempfile::TempDir;
-use updo::facts::beam::code::effects::{Doing, verdict};
+use updo::facts::beam::code::effects::{Bodies, Doing, verdict};
 use updo::name::Module;
 
 use crate::corners::{compiled, node_with};
@@ -354,10 +354,11 @@ fn what_a_function_may_do() {
         &[source("walk_one", text), source("walk_two", two)],
     );
     let read = |name: &str| std::fs::read(ebin.join(format!("{name}.beam"))).expect("a beam");
-    let (one, two) = (read("walk_one"), read("walk_two"));
+    let one = read("walk_one");
+    let (whole, two) = (Bodies::read(&one), Bodies::read(&read("walk_two")));
     let world = |module: &Module| match module.as_str() {
-        "walk_one" => Some(&one[..]),
-        "walk_two" => Some(&two[..]),
+        "walk_one" => Some(&whole),
+        "walk_two" => Some(&two),
         _ => None,
     };
     let of = |name: &str, arity| verdict(&Module::new("walk_one"), &[(name, arity)], &world);
@@ -387,6 +388,6 @@ fn what_a_function_may_do() {
     let places: Vec<String> = of("other", 1).acting().map(ToString::to_string).collect();
     assert_eq!(places, ["file:write_file/2 in walk_two:go/1, line 3"]);
     // Damaged code is never harmless.
-    let cut = |_: &Module| Some(&one[..one.len() - 40]);
-    let _ = verdict(&Module::new("walk_one"), &[("pure", 1)], &cut);
+    let cut = Bodies::read(&one[..one.len() - 40]);
+    let _ = verdict(&Module::new("walk_one"), &[("pure", 1)], &|_| Some(&cut));
 }

@@ -6,6 +6,7 @@
 //! former version demanded of the former shape as well is no news: both versions are asked, and only what is new is
 //! a [`Misfit`].
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::rc::Rc;
@@ -227,7 +228,8 @@ pub struct Misfit {
 /// A version of a module: its callbacks, and the tuples in its code.
 pub struct Version {
     acceptance: Acceptance,
-    uses: TupleUses,
+    /// Found out when a state is asked for that the callbacks cannot take.
+    uses: OnceCell<TupleUses>,
 }
 
 impl Version {
@@ -235,13 +237,13 @@ impl Version {
     pub fn read(module: &Module, beam: &[u8]) -> Option<Self> {
         Some(Self {
             acceptance: Acceptance::read(module, beam)?,
-            uses: TupleUses::read(module, beam)?,
+            uses: OnceCell::new(),
         })
     }
 
     /// The tagged tuples in the code.
     pub fn uses(&self) -> &TupleUses {
-        &self.uses
+        self.uses.get_or_init(|| self.acceptance.tuple_uses())
     }
 
     /// What a callback makes of a state; `None` when the module does not have it.
@@ -442,9 +444,9 @@ pub fn misfit(
         let fresh = verdict.lacks.difference(&former.lacks).filter(|wanted| {
             // Code that knows both shapes, or puts the key there, is taken to know what it does.
             match wanted {
-                Wanted::Key(key) => !new.uses.put.contains(key),
+                Wanted::Key(key) => !new.uses().put.contains(key),
                 Wanted::Tuple(..) => match &after.shape {
-                    StateShape::Tuple(size, Some(tag)) => !new.uses.has(tag, *size),
+                    StateShape::Tuple(size, Some(tag)) => !new.uses().has(tag, *size),
                     _ => false,
                 },
                 Wanted::Map => false,
@@ -498,7 +500,7 @@ pub fn demands(
     now: &[Atom],
 ) -> Vec<FunctionArity> {
     let gained: Vec<&Atom> = now.iter().filter(|key| !former.contains(key)).collect();
-    if gained.is_empty() || gained.iter().any(|key| new.uses.put.contains(*key)) {
+    if gained.is_empty() || gained.iter().any(|key| new.uses().put.contains(*key)) {
         return Vec::new();
     }
     let of = |keys: &[Atom]| StateShape::Map(keys.to_vec(), true, Some(name.clone())).value();

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::facts::beam::BeamFacts;
-use crate::facts::beam::code::effects::loops;
+use crate::facts::beam::code::effects::{Bodies, loops};
 use crate::facts::beam::debug::{self, RecordDefinition, RecordDefinitions};
 use crate::facts::node::processes::ModuleProcesses;
 use crate::facts::node::queries::RunningVersion;
@@ -20,6 +20,8 @@ pub struct Beam {
     pub facts: BeamFacts,
     /// What its debug information says of records, once it was asked for: decoding it takes a while.
     records: Arc<OnceLock<Option<RecordDefinitions>>>,
+    /// What its functions do, once it was asked for.
+    bodies: Arc<OnceLock<Bodies>>,
 }
 
 impl Beam {
@@ -30,7 +32,13 @@ impl Beam {
             file,
             facts,
             records: Arc::default(),
+            bodies: Arc::default(),
         }
+    }
+
+    /// What its functions do by themselves.
+    pub fn bodies(&self) -> &Bodies {
+        self.bodies.get_or_init(|| Bodies::read(&self.bytes))
     }
 
     /// The records that its debug information knows and uses; `None` where it has none, or none that can be read.
@@ -133,6 +141,6 @@ impl Changed {
             .into_iter()
             .find(special)
             .filter(|_| self.loaded.is_some());
-        beam.map_or_else(Vec::new, |beam| loops(&beam.bytes))
+        beam.map_or_else(Vec::new, |beam| loops(beam.bodies()))
     }
 }

@@ -227,7 +227,10 @@ fn lost_functions(callers: BTreeMap<Module, Vec<Caller>>) -> Vec<Notice> {
 pub fn keep(store: &Store, set: &ChangeSet) -> std::io::Result<()> {
     let versions = set.modules.values();
     let versions = versions.flat_map(|changed| [&changed.old, &changed.new].into_iter().flatten());
-    store.put_all(versions.map(|beam| (beam.facts.md5, &beam.bytes[..])))?;
-    store.forget();
+    let written = store.put_all(versions.map(|beam| (beam.facts.md5, &beam.bytes[..])))?;
+    // Without a new copy there are no more than before.
+    if written > 0 {
+        store.forget();
+    }
     Ok(())
 }

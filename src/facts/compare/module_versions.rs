@@ -12,12 +12,13 @@ use super::local_beams::{local, unusable};
 use super::unloaded;
 use crate::diag::{Result, Span};
 use crate::facts::beam::BeamFacts;
-use crate::facts::change::{Beam, Changed, RunningVersion, SkipReason};
+use crate::facts::change::{Beam, Changed, SkipReason};
 use crate::facts::node::folders::folder_of;
 use crate::facts::node::node_facts::{CodeOrigin, NodeFacts};
 use crate::facts::node::processes::ModuleProcesses;
 use crate::facts::node::queries;
-use crate::name::{App, Md5, Module};
+use crate::name::{App, FunctionArity, Md5, Module};
+use crate::parallel::computed;
 use crate::state::beams::Store;
 
 /// Where copies of the running version may be found, beside the node's own files.
@@ -73,25 +74,38 @@ pub(super) fn taking_part(
     old: OldBeamSources<'_>,
 ) -> Result<TakingPart> {
     let names: Vec<Module> = beams.keys().cloned().collect();
-    let mut loaded = queries::loaded_versions(node.session, node.facts, &names)?;
     // A file that was just read is the new version.
     let new_files = match pushed {
         true => BTreeSet::new(),
         false => beams.values().map(|beam| beam.file.as_str()).collect(),
     };
-    let mut copies = old_copies(node, &loaded, &new_files, old)?;
+    let mut copies = old_copies(node, &names, &new_files, old)?;
+    let mut loaded = queries::loaded_versions(node.session, node.facts, &names, &exports(&copies))?;
     let mut former = unloaded::versions(node, &beams, pushed, old.patterns)?;
     let wanted: BTreeSet<Module> = names.into_iter().collect();
-    let mut modules = BTreeMap::new();
-    for (module, mut beam) in beams {
-        if former.on_demand.contains(&module) {
-            continue;
+    let part = beams.into_iter();
+    let part: Vec<(Module, Beam, Option<Beam>)> = part
+        .filter(|(module, _)| !former.on_demand.contains(module))
+        .map(|(module, beam)| {
+            let old = copies.remove(&module);
+            (module, beam, old)
+        })
+        .collect();
+    let facts = node.facts;
+    let read = computed(&part, |(_, new, old)| {
+        // What is a process may be converted: what that does is asked in many places.
+        if !new.facts.behaviours.is_empty() {
+            new.bodies();
         }
-        beam.facts = read_with_code(node.facts, &beam, &wanted)?;
+        let old = old.as_ref().map(|old| read_with_code(facts, old, &wanted));
+        (read_with_code(facts, new, &wanted), old)
+    });
+    let mut modules = BTreeMap::new();
+    for ((module, mut beam, mut old), (new_facts, old_facts)) in part.into_iter().zip(read) {
+        beam.facts = new_facts?;
         let app = app_of(node.facts, new, &module, &beam.file);
-        let mut old = copies.remove(&module);
-        if let Some(old) = &mut old {
-            old.facts = read_with_code(node.facts, old, &wanted)?;
+        if let (Some(old), Some(facts)) = (&mut old, old_facts) {
+            old.facts = facts?;
         }
         let changed = Changed {
             loaded: loaded.remove(&module),
@@ -117,8 +131,8 @@ pub(super) fn going(
     names: &[Module],
     old: OldBeamSources<'_>,
 ) -> Result<BTreeMap<Module, Changed>> {
-    let loaded = queries::loaded_versions(node.session, node.facts, names)?;
-    let mut copies = old_copies(node, &loaded, &BTreeSet::new(), old)?;
+    let mut copies = old_copies(node, names, &BTreeSet::new(), old)?;
+    let loaded = queries::loaded_versions(node.session, node.facts, names, &exports(&copies))?;
     let wanted: BTreeSet<Module> = names.iter().cloned().collect();
     for copy in copies.values_mut() {
         copy.facts = read_with_code(node.facts, copy, &wanted)?;
@@ -153,35 +167,44 @@ fn app_of(facts: &NodeFacts, new: &NewFolders, module: &Module, file: &str) -> O
 /// from`, the store.
 fn old_copies(
     node: &mut ComparedNode<'_>,
-    loaded: &BTreeMap<Module, RunningVersion>,
+    modules: &[Module],
     new_files: &BTreeSet<&str>,
     old: OldBeamSources<'_>,
 ) -> Result<BTreeMap<Module, Beam>> {
-    let mut wanted: BTreeMap<Md5, &Module> = loaded
-        .iter()
-        .map(|(module, version)| (version.md5, module))
-        .collect();
+    let loaded = &node.facts.loaded;
+    let running = modules.iter();
+    let running = running.filter_map(|module| Some((loaded.get(module)?.md5, module)));
+    let mut wanted: BTreeMap<Md5, &Module> = running.collect();
+    let file = |module: &Module| match loaded.get(module).map(|loaded| &loaded.origin) {
+        Some(CodeOrigin::File(file)) => file.clone(),
+        _ => String::new(),
+    };
     let mut copies = BTreeMap::new();
     let otp = node.facts.otp;
-    let mut take = |wanted: &mut BTreeMap<Md5, &Module>, bytes: Vec<u8>| {
-        let Ok(facts) = BeamFacts::read(&bytes) else {
-            return;
-        };
+    let mut put = |wanted: &mut BTreeMap<Md5, &Module>, bytes: Vec<u8>, facts: BeamFacts| {
         let facts = facts.on(otp);
         if wanted
             .get(&facts.md5)
             .is_some_and(|module| **module == facts.module)
             && let Some(module) = wanted.remove(&facts.md5)
         {
-            let file = loaded[module].file.clone();
-            copies.insert(module.clone(), Beam::new(bytes, file, facts));
+            copies.insert(module.clone(), Beam::new(bytes, file(module), facts));
         }
     };
-    for md5 in wanted.keys().copied().collect::<Vec<_>>() {
-        if let Some(bytes) = old.store.get(&md5) {
-            take(&mut wanted, bytes);
-        }
+    let running: Vec<Md5> = wanted.keys().copied().collect();
+    let stored = computed(&running, |md5| {
+        let bytes = old.store.get(md5)?;
+        let facts = BeamFacts::read(&bytes).ok()?;
+        Some((bytes, facts))
+    });
+    for (bytes, facts) in stored.into_iter().flatten() {
+        put(&mut wanted, bytes, facts);
     }
+    let mut take = |wanted: &mut BTreeMap<Md5, &Module>, bytes: Vec<u8>| {
+        if let Ok(facts) = BeamFacts::read(&bytes) {
+            put(wanted, bytes, facts);
+        }
+    };
     for (patterns, base) in old.patterns {
         if !wanted.is_empty() {
             for file in local(patterns, base, otp)? {
@@ -191,13 +214,21 @@ fn old_copies(
     }
     let paths: Vec<String> = wanted
         .values()
-        .map(|m| loaded[*m].file.clone())
+        .map(|module| file(module))
         .filter(|file| !file.is_empty() && !new_files.contains(file.as_str()))
         .collect();
     for bytes in node.disk.read(&paths)?.into_iter().flatten() {
         take(&mut wanted, bytes);
     }
     Ok(copies)
+}
+
+/// What the copies of running versions export: the MD5 that proves a copy covers its exports.
+fn exports(copies: &BTreeMap<Module, Beam>) -> BTreeMap<&Module, &BTreeSet<FunctionArity>> {
+    let copies = copies.iter();
+    copies
+        .map(|(module, copy)| (module, &copy.facts.exports))
+        .collect()
 }
 
 /// The facts of a beam with its code, in which the names of changed modules are looked for.

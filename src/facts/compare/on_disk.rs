@@ -22,6 +22,7 @@ use crate::facts::node::folders::folder_of;
 use crate::facts::node::node_facts::{CORE, CodeOrigin, NodeFacts};
 use crate::facts::node::node_files::OnDisk;
 use crate::name::{App, Md5, Module};
+use crate::parallel::computed;
 
 /// The beams of the node's disk that differ from what runs.
 pub(super) fn on_disk(node: &mut ComparedNode<'_>, new: &NewFolders) -> Result<NewBeams> {
@@ -378,10 +379,13 @@ fn fetch(
 ) -> Result<BTreeMap<Module, Beam>> {
     let paths: Vec<String> = wanted.values().cloned().collect();
     let contents = node.disk.read(&paths)?;
+    let facts = computed(&contents, |bytes| bytes.as_deref().map(BeamFacts::read));
     let mut beams = BTreeMap::new();
-    for ((module, file), bytes) in wanted.into_iter().zip(contents) {
-        let bytes = bytes.ok_or_else(|| unusable(&file, "the file cannot be read"))?;
-        let facts = BeamFacts::read(&bytes)
+    for (((module, file), bytes), facts) in wanted.into_iter().zip(contents).zip(facts) {
+        let (Some(bytes), Some(facts)) = (bytes, facts) else {
+            return Err(unusable(&file, "the file cannot be read"));
+        };
+        let facts = facts
             .map_err(|why| unusable(&file, &why.to_string()))?
             .on(node.facts.otp);
         if facts.module != module {

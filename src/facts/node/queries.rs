@@ -25,7 +25,8 @@ pub struct RunningVersion {
     pub vsn: Option<Term>,
 }
 
-/// What is known of the running version of some modules.
+/// What is known of the running version of some modules. `known` has the exports of those of which there is a copy: the
+/// node goes through all exports of all its modules for each answer.
 ///
 /// # Errors
 /// E508 when the node does not answer, E506 when it answers something else than OTP would.
@@ -33,25 +34,36 @@ pub fn loaded_versions(
     session: &Session,
     facts: &NodeFacts,
     modules: &[Module],
+    known: &BTreeMap<&Module, &BTreeSet<FunctionArity>>,
 ) -> Result<BTreeMap<Module, RunningVersion>> {
     let ask = Ask { session };
     let modules: Vec<&Module> = modules
         .iter()
         .filter(|m| facts.loaded.contains_key(*m))
         .collect();
-    let exports = ask.module_info(&modules, "exports")?;
+    let unknown = modules.iter().filter(|module| !known.contains_key(*module));
+    let unknown: Vec<&Module> = unknown.copied().collect();
+    let mut exports = BTreeMap::new();
+    if !unknown.is_empty() {
+        let answers = ask.module_info(&unknown, "exports")?;
+        let answers = answers.iter().map(functions);
+        exports.extend(unknown.into_iter().zip(answers));
+    }
     let attributes = ask.module_info(&modules, "attributes")?;
     let mut found = BTreeMap::new();
-    for ((module, exports), attributes) in modules.into_iter().zip(exports).zip(attributes) {
-        let known = &facts.loaded[module];
-        let file = match &known.origin {
+    for (module, attributes) in modules.into_iter().zip(attributes) {
+        let running = &facts.loaded[module];
+        let file = match &running.origin {
             CodeOrigin::File(file) => file.clone(),
             _ => String::new(),
         };
         let loaded = RunningVersion {
-            md5: known.md5,
+            md5: running.md5,
             file,
-            exports: functions(&exports),
+            exports: match known.get(module) {
+                Some(known) => (*known).clone(),
+                None => exports.remove(module).unwrap_or_default(),
+            },
             vsn: vsn_of(&attributes),
         };
         found.insert(module.clone(), loaded);

@@ -65,6 +65,7 @@
 %%   live_waiting                  processes that wait for the old version on the way back
 %%   latest                        when the run has to end (in the process that changes children)
 %%   loop_pattern                  the regular expression of `loops`, compiled
+%%   loop_marks                    where that begins in a backtrace, two compiled patterns
 %%   {hosts, Module}               servers that the behaviours of a module have
 %% of a worker:
 %%   reported                      when it last reported progress

@@ -149,14 +149,27 @@ loop_module(P) ->
 
 %% The part of a backtrace that the pattern begins with.
 loop_frame(Text) ->
-    case binary:match(Text, [<<"{server_data,">>, <<"{callback_cache,">>, <<"{params,">>]) of
+    {Data, Loops} = loop_marks(),
+    case binary:match(Text, Data) of
         {At, _} -> binary:part(Text, At, min(byte_size(Text) - At, 2000));
         nomatch ->
-            case binary:match(Text, [<<"gen_server:loop/">>, <<"gen_server:handle_msg/">>,
-                                     <<"sys:suspend_loop/">>]) of
+            case binary:match(Text, Loops) of
                 {At, _} -> binary:part(Text, At, byte_size(Text) - At);
                 nomatch -> <<>>
             end
+    end.
+
+%% Compiled once: that takes longer than the search.
+loop_marks() ->
+    case get(loop_marks) of
+        undefined ->
+            Marks = {binary:compile_pattern([<<"{server_data,">>, <<"{callback_cache,">>,
+                                             <<"{params,">>]),
+                     binary:compile_pattern([<<"gen_server:loop/">>, <<"gen_server:handle_msg/">>,
+                                             <<"sys:suspend_loop/">>])},
+            put(loop_marks, Marks),
+            Marks;
+        Marks -> Marks
     end.
 
 loop_pattern() ->

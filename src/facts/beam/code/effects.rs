@@ -6,7 +6,7 @@
 //! that is handed in, also to a library function that calls it, a module that is not given) is [`Doing::Unknown`],
 //! never taken for harmless. Elixir's `map.field` is a field, although the code of it can call a module as well.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use crate::facts::beam::beam_facts::imports;
@@ -78,7 +78,8 @@ struct Body {
     named: Vec<(Option<u32>, Mfa)>,
 }
 
-/// The functions of one module, as far as they could be read.
+/// The functions of one module, as far as they could be read. Reading them walks over the whole code of a beam, so a
+/// beam that is asked about more than once keeps them.
 #[derive(Debug, Default)]
 pub struct Bodies {
     by_label: HashMap<u32, (String, u32)>,
@@ -278,8 +279,7 @@ impl Bodies {
 
 /// The functions of a module that lead to its calls of `sys:handle_system_msg`, by local calls and funs that they make:
 /// a special process that is waiting or working is in one of them. Empty for a module that calls it nowhere.
-pub fn loops(beam: &[u8]) -> Vec<FunctionArity> {
-    let bodies = Bodies::read(beam);
+pub fn loops(bodies: &Bodies) -> Vec<FunctionArity> {
     let handles = |to: &Mfa| to.module.as_str() == "sys" && &*to.function == "handle_system_msg";
     let mut found: BTreeSet<(String, u32)> = bodies
         .bodies
@@ -375,9 +375,8 @@ fn funs(chunk: Option<&[u8]>) -> Vec<u32> {
 pub fn verdict<'a>(
     module: &Module,
     entries: &[(&str, u32)],
-    world: &dyn Fn(&Module) -> Option<&'a [u8]>,
+    world: &dyn Fn(&Module) -> Option<&'a Bodies>,
 ) -> Effects {
-    let mut read: BTreeMap<Module, Option<Bodies>> = BTreeMap::new();
     let (mut places, mut by_name) = (BTreeSet::new(), BTreeSet::new());
     let mut seen: BTreeSet<(Module, String, u32)> = BTreeSet::new();
     let entry = |(name, arity): &(&str, u32)| (module.clone(), (*name).to_owned(), *arity);
@@ -387,10 +386,9 @@ pub fn verdict<'a>(
             continue;
         }
         let (module, name, arity) = at;
-        let bodies = read
-            .entry(module.clone())
-            .or_insert_with(|| world(&module).map(Bodies::read));
-        let Some(bodies) = bodies else { continue };
+        let Some(bodies) = world(&module) else {
+            continue;
+        };
         let place = |line, what: String, doing| EffectSite {
             module: module.clone(),
             function: Function {

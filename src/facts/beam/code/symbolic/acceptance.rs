@@ -13,6 +13,7 @@ use std::sync::Arc;
 use super::machine::{label, moved};
 use super::next::Next;
 use super::operations;
+use super::tuples::TupleUses;
 use super::unit::{Path, Unit};
 use super::value::SymbolicValue;
 use crate::facts::beam::instructions::{BeamInstruction, Operand};
@@ -136,6 +137,11 @@ impl Acceptance {
             gave_up: false,
             open: Vec::new(),
         })
+    }
+
+    /// The tagged tuples in the code.
+    pub fn tuple_uses(&self) -> TupleUses {
+        TupleUses::of(&self.unit)
     }
 
     /// Whether the module has a function.

@@ -48,7 +48,7 @@ impl TupleUses {
         Some(Self::of(&Unit::read(module, beam)?))
     }
 
-    fn of(unit: &Unit) -> Self {
+    pub(super) fn of(unit: &Unit) -> Self {
         let mut found = Self::default();
         let path = Path::default();
         let (mut open, mut terms): (Vec<&Term>, usize) = (unit.constants().collect(), 0);
