@@ -1,5 +1,6 @@
 //! `updo run`: preview, ask, upgrade, verify. Over the nodes of a target as the plan's `rollout` says.
 
+use std::mem::ManuallyDrop;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -295,7 +296,7 @@ impl RolloutSelection {
         };
         for prepared in prepared_nodes {
             // The process ends soon: the facts of thousands of modules need not be given back piece by piece.
-            std::mem::forget(prepared.upgrade);
+            let _kept = ManuallyDrop::new(prepared.upgrade);
         }
         let mut left = left.iter().filter(|node| !nodes.contains(node));
         if let (Exit::Done, Some(next)) = (exit, left.next()) {
