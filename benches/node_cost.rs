@@ -179,7 +179,10 @@ fn parts(session: &Session) -> Vec<Part<'_>> {
         (
             "  running versions of the changed",
             Box::new(move || {
-                drop(queries::loaded_versions(session, &for_versions, &changed).expect("facts"));
+                drop(
+                    queries::loaded_versions(session, &for_versions, &changed, &BTreeMap::new())
+                        .expect("facts"),
+                );
             }),
         ),
         (
