@@ -4,7 +4,7 @@ CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo matrix bench start node nodes translation pause rehearse run dist test-fresh look sweep mcp fuzz grammar fmt lint deny doc book
+.PHONY: help setup build test demo matrix bench start node nodes translation pause rehearse run dist test-fresh look editors sweep mcp fuzz grammar fmt lint deny doc book
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,11 @@ test-fresh: setup ## what make dist has made, installed in a fresh Debian, with 
 
 look: build ## a report and a graph in headless Chromium, asserted on, and as pictures in target/look
 	@bash scripts/look.sh "$${UPDO_BIN:-$(abspath $(TARGET))/release/updo}"
+
+editors: setup ## Neovim, Helix and VS Code started for real with updo lsp, and the extension built (needs root, and the network once)
+	@sh scripts/setup.sh tmux chromium unzip npm
+	$(CARGO) build --locked
+	@bash scripts/editors.sh $(abspath $(TARGET))/debug/updo
 
 mcp: ## updo mcp, used by the Python SDK of the protocol (needs python3, and the network once)
 	$(CARGO) build --locked
