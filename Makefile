@@ -75,7 +75,7 @@ mcp: ## updo mcp, used by the Python SDK of the protocol (needs python3, and the
 	$(CARGO) build --locked
 	@bash scripts/mcp_client.sh $(abspath $(TARGET))/debug/updo
 
-fuzz: ## any text and bytes as plan, term and ETF: make fuzz SECONDS=60 for each (needs a C++ compiler)
+fuzz: ## any bytes as plan, term, ETF, beam, handshake, frames, records: make fuzz SECONDS=60 for each (needs a C++ compiler)
 	@CARGO="$(CARGO)" fuzz/run.sh $(or $(SECONDS),30)
 
 grammar: ## the tree-sitter grammar, generated and tried on the plans (needs a C compiler)
@@ -88,7 +88,7 @@ lint: ## formatting and clippy, warnings are errors
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 
-deny: ## licences, advisories, duplicates and sources of the dependencies (needs cargo-deny)
+deny: ## known advisories of the dependencies, and what tests/project holds without the network (needs cargo-deny, and GitHub)
 	$(CARGO) deny --locked check --deny unnecessary-skip --deny unmatched-skip
 
 book: ## the book of docs/ as HTML in target/book (needs mdbook: cargo install mdbook)
@@ -104,4 +104,5 @@ sweep: setup ## long tests by chance: attacks on upgrades, faults at every step,
 	UPDO_COUNT="$${UPDO_COUNT:-20000}" $(CARGO) test --locked --test twin -- --nocapture --test-threads=2
 	UPDO_KILLS="$${UPDO_KILLS:-500}" sh tests/agent/run.sh kill_any_time
 	UPDO_ROUNDS="$${UPDO_ROUNDS:-10}" UPDO_KILLS=50 sh tests/agent/run.sh
+	UPDO_COUNT="$${UPDO_COUNT:-20000}" $(CARGO) test --locked --test fuzz -- --nocapture --test-threads=2
 	UPDO_COUNT="$${UPDO_COUNT:-20000}" $(CARGO) test --locked --test relup -- --nocapture --test-threads=2

@@ -29,6 +29,8 @@ mod state;
 mod stream;
 pub mod tls;
 pub mod trace;
+#[doc(hidden)]
+pub mod untrusted;
 mod wire;
 
 pub use cookie::Cookie;
