@@ -70,24 +70,24 @@ fn peak() -> u64 {
 }
 
 /// In the child: tries all inputs, and prints how many, the slowest, and the peak of memory.
-fn try_all(target: &str, function: inputs::Target, last: &Path) {
+fn try_all(target: &str, function: inputs::Target, kept: &[(String, Vec<u8>)], last: &Path) {
     static SINCE: AtomicU64 = AtomicU64::new(0);
     let began = Instant::now();
     let millis = move || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let most = Duration::from_millis(setting("UPDO_FUZZ_MS", TIME.as_millis() as u64));
     std::thread::spawn(move || {
         loop {
             std::thread::sleep(Duration::from_millis(100));
             let since = SINCE.load(Ordering::Relaxed);
-            if millis().saturating_sub(since) > TIME.as_millis() as u64 {
-                eprintln!("this input takes longer than {TIME:?}");
+            if millis().saturating_sub(since) > most.as_millis() as u64 {
+                eprintln!("this input takes longer than {most:?}");
                 std::process::abort();
             }
         }
     });
     let (seed, count) = (setting("UPDO_SEED", 1), setting("UPDO_COUNT", 1500));
-    let kept = kept(target);
     let mut random = Random::new(seed);
-    let mutator = Mutator::new(&kept);
+    let mutator = Mutator::new(kept);
     let (mut slowest, mut name) = (Duration::ZERO, String::new());
     let (mut tried, mut before) = (0, peak());
     let made = (0..count).map(|number| {
@@ -112,44 +112,108 @@ fn try_all(target: &str, function: inputs::Target, last: &Path) {
     println!("\n{target}: {tried} inputs, the slowest {slowest:?} ({name}), {before} KiB");
 }
 
-/// Tries a target: in a process of its own, which is this program again.
-fn target(name: &str) {
-    let (_, function) = inputs::TARGETS
-        .into_iter()
-        .find(|(known, _)| *known == name)
-        .expect("a target");
+/// Tries a function in a process of its own, which is this program again with the test that calls this: what it says of all
+/// its inputs, or what it has said before it ended at the one that is in the file.
+fn apart(
+    test: &str,
+    name: &str,
+    function: inputs::Target,
+    kept: Vec<(String, Vec<u8>)>,
+) -> Result<String, (PathBuf, String)> {
     let last = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("fuzz-{name}"));
-    if std::env::var_os("UPDO_FUZZ_CHILD").is_some() {
-        let name = name.to_owned();
-        let child = std::thread::Builder::new().stack_size(STACK);
-        let child = child.spawn(move || try_all(&name, function, &last));
-        if let Err(why) = child.expect("a thread").join() {
-            panic::resume_unwind(why);
+    match std::env::var("UPDO_FUZZ_CHILD") {
+        Ok(wanted) if wanted == name => {
+            let name = name.to_owned();
+            let child = std::thread::Builder::new().stack_size(STACK);
+            let child = child.spawn(move || try_all(&name, function, &kept, &last));
+            if let Err(why) = child.expect("a thread").join() {
+                panic::resume_unwind(why);
+            }
+            return Ok(String::new());
         }
-        return;
+        // Another function of the same test is tried.
+        Ok(_) => return Ok(String::new()),
+        Err(_) => {}
     }
     let program = std::env::current_exe().expect("this program");
     let ran = Command::new("sh")
         .args(["-c", "ulimit -v \"$0\" && exec \"$@\"", &MEMORY.to_string()])
         .arg(program)
-        .args(["--exact", name, "--nocapture", "--test-threads=1"])
-        .env("UPDO_FUZZ_CHILD", "1")
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env("UPDO_FUZZ_CHILD", name)
         .env("RUST_BACKTRACE", "0")
+        .envs((name == "stumble-time").then_some(("UPDO_FUZZ_MS", "300")))
         .stdin(Stdio::null())
         .output()
         .expect("sh");
     let said = String::from_utf8_lossy(&ran.stdout);
     let errors = String::from_utf8_lossy(&ran.stderr);
-    if !ran.status.success() {
-        let found = root().join("target/fuzz-found");
-        fs::create_dir_all(&found).expect("a folder");
-        let found = found.join(name);
-        fs::copy(&last, &found).expect("the input");
-        panic!("{}: {}\n{said}\n{errors}", found.display(), ran.status);
-    }
     let begins = format!("{name}: ");
     let line = said.lines().find(|line| line.starts_with(&begins));
-    println!("{}", line.expect("what was tried"));
+    match (ran.status.success(), line) {
+        (true, Some(line)) => Ok(line.to_owned()),
+        (status, _) => Err((last, format!("{status}\n{said}\n{errors}"))),
+    }
+}
+
+/// Tries a target.
+fn target(name: &str) {
+    let (_, function) = inputs::TARGETS
+        .into_iter()
+        .find(|(known, _)| *known == name)
+        .expect("a target");
+    match apart(name, name, function, kept(name)) {
+        Ok(line) => println!("{line}"),
+        Err((last, said)) => {
+            let found = root().join("target/fuzz-found");
+            fs::create_dir_all(&found).expect("a folder");
+            let found = found.join(name);
+            fs::copy(&last, &found).expect("the input");
+            panic!("{}: {said}", found.display());
+        }
+    }
+}
+
+/// A function that is wrong in each way that a target could be, for one input.
+fn stumble(bytes: &[u8]) {
+    fn deeper(level: u64) -> u64 {
+        match std::hint::black_box(level) {
+            0 => 0,
+            level => 1 + deeper(level + 1),
+        }
+    }
+    match bytes {
+        b"panic" => panic!("a panic"),
+        b"stack" => assert_ne!(deeper(1), 0),
+        b"memory" => drop(std::hint::black_box(vec![7_u8; 400 << 20])),
+        b"room" => drop(std::hint::black_box(Vec::<u8>::with_capacity(6 << 30))),
+        b"time" => std::thread::sleep(Duration::from_secs(60)),
+        _ => {}
+    }
+}
+
+#[test]
+fn what_goes_wrong_is_found_with_its_input() {
+    const TEST: &str = "what_goes_wrong_is_found_with_its_input";
+    let child = std::env::var_os("UPDO_FUZZ_CHILD").is_some();
+    for (input, says) in [
+        ("panic", "a panic"),
+        ("stack", "overflowed its stack"),
+        ("memory", "needs 4"),
+        ("room", "memory allocation of"),
+        ("time", "takes longer than"),
+    ] {
+        let name = format!("stumble-{input}");
+        let all = ["a good one", input, "another"];
+        let all = all.map(|text| (text.to_owned(), text.as_bytes().to_vec()));
+        match apart(TEST, &name, stumble, all.to_vec()) {
+            Ok(line) => assert!(child, "{input}: {line}"),
+            Err((last, said)) => {
+                assert!(said.contains(says), "{input}: {said}");
+                assert_eq!(fs::read(last).expect("the input"), input.as_bytes());
+            }
+        }
+    }
 }
 
 macro_rules! targets {
