@@ -4,7 +4,7 @@ CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo matrix bench start node nodes translation pause rehearse run dist test-fresh look sweep mcp fuzz grammar fmt lint deny doc book
+.PHONY: help setup build test demo matrix bench start node nodes translation pause rehearse run dist test-fresh look editors sweep mcp fuzz grammar fmt lint deny doc book
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,11 +66,16 @@ test-fresh: setup ## what make dist has made, installed in a fresh Debian, with 
 look: build ## a report and a graph in headless Chromium, asserted on, and as pictures in target/look
 	@bash scripts/look.sh "$${UPDO_BIN:-$(abspath $(TARGET))/release/updo}"
 
+editors: setup ## Neovim, Helix and VS Code started for real with updo lsp, and the extension built (needs root, and the network once)
+	@sh scripts/setup.sh tmux chromium unzip npm
+	$(CARGO) build --locked
+	@bash scripts/editors.sh $(abspath $(TARGET))/debug/updo
+
 mcp: ## updo mcp, used by the Python SDK of the protocol (needs python3, and the network once)
 	$(CARGO) build --locked
 	@bash scripts/mcp_client.sh $(abspath $(TARGET))/debug/updo
 
-fuzz: ## any text and bytes as plan, term and ETF: make fuzz SECONDS=60 for each (needs a C++ compiler)
+fuzz: ## any bytes as plan, term, ETF, beam, handshake, frames, records: make fuzz SECONDS=60 for each (needs a C++ compiler)
 	@CARGO="$(CARGO)" fuzz/run.sh $(or $(SECONDS),30)
 
 grammar: ## the tree-sitter grammar, generated and tried on the plans (needs a C compiler)
@@ -83,7 +88,7 @@ lint: ## formatting and clippy, warnings are errors
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 
-deny: ## licences, advisories, duplicates and sources of the dependencies (needs cargo-deny)
+deny: ## known advisories of the dependencies, and what tests/project holds without the network (needs cargo-deny, and GitHub)
 	$(CARGO) deny --locked check --deny unnecessary-skip --deny unmatched-skip
 
 book: ## the book of docs/ as HTML in target/book (needs mdbook: cargo install mdbook)
@@ -99,4 +104,5 @@ sweep: setup ## long tests by chance: attacks on upgrades, faults at every step,
 	UPDO_COUNT="$${UPDO_COUNT:-20000}" $(CARGO) test --locked --test twin -- --nocapture --test-threads=2
 	UPDO_KILLS="$${UPDO_KILLS:-500}" sh tests/agent/run.sh kill_any_time
 	UPDO_ROUNDS="$${UPDO_ROUNDS:-10}" UPDO_KILLS=50 sh tests/agent/run.sh
+	UPDO_COUNT="$${UPDO_COUNT:-20000}" $(CARGO) test --locked --test fuzz -- --nocapture --test-threads=2
 	UPDO_COUNT="$${UPDO_COUNT:-20000}" $(CARGO) test --locked --test relup -- --nocapture --test-threads=2

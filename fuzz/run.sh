@@ -10,7 +10,7 @@ export RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-co
 host=$(rustc -vV | sed -n 's/^host: //p')
 # With a target named, build scripts and macros are left without the pass.
 ${CARGO:-cargo} build --release --target "$host" --target-dir target
-for target in plan term etf; do
+for target in plan term etf beam handshake frames records; do
     found=target/found/$target
     mkdir -p "$found"
     echo "== $target, ${seconds}s"

@@ -1,14 +1,9 @@
-//! Any bytes as external term format: refused or read; what is read is written and read back as the same term.
+//! `inputs::external_terms` under libFuzzer.
 
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use updo::term::etf;
+#[path = "../inputs.rs"]
+#[allow(dead_code, reason = "the other targets")]
+mod inputs;
 
-fuzz_target!(|bytes: &[u8]| {
-    if let Ok(term) = etf::decode(bytes) {
-        let _ = term.to_string();
-        let again = etf::decode(&etf::encode(&term)).expect("what was written can be read");
-        assert_eq!(format!("{again:?}"), format!("{term:?}"));
-    }
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| inputs::external_terms(bytes));

@@ -39,8 +39,9 @@ pub fn ask(
         return Ok(None);
     };
     let question = Sha256::digest(crate::term::etf::encode(exprs));
-    let digest: String = question[..4]
+    let digest: String = question
         .iter()
+        .take(4)
         .map(|byte| format!("{byte:02x}"))
         .collect();
     let name = place.file_name().unwrap_or_default().to_string_lossy();

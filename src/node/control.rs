@@ -88,10 +88,10 @@ pub(crate) enum Signal {
 
 /// Takes a frame apart. An error means that the stream cannot be trusted any further.
 pub(crate) fn parse(frame: Vec<u8>) -> Result<Signal, String> {
-    if frame.first() != Some(&PASS_THROUGH) {
+    let Some((&PASS_THROUGH, rest)) = frame.split_first() else {
         return Err("a frame with a distribution header, which was not agreed on".to_owned());
-    }
-    let (control, used) = etf::decode_prefix(&frame[1..]).map_err(|error| error.to_string())?;
+    };
+    let (control, used) = etf::decode_prefix(rest).map_err(|error| error.to_string())?;
     let Term::Tuple(mut fields) = control else {
         return Err("a control message that is not a tuple".to_owned());
     };

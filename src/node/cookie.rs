@@ -262,8 +262,7 @@ fn is_of_release(path: &Path) -> bool {
 /// The system's words without Rust's `(os error 2)`.
 pub(crate) fn plain(error: &std::io::Error) -> String {
     let text = error.to_string();
-    let end = text.find(" (os error").unwrap_or(text.len());
-    let text = &text[..end];
+    let text = text.split(" (os error").next().unwrap_or_default();
     let mut chars = text.chars();
     chars
         .next()

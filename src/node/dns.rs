@@ -240,11 +240,12 @@ fn by_udp(question: &[u8], id: u16, server: SocketAddr, deadline: Deadline) -> i
     loop {
         socket.set_read_timeout(Some(deadline.left()?))?;
         match socket.recv(&mut bytes) {
-            // Of a question that was asked before, or forged.
-            Ok(n) if !bytes[..n].starts_with(&id.to_be_bytes()) => {}
             Ok(n) => {
-                bytes.truncate(n);
-                return Ok(bytes);
+                let answer = bytes.get(..n).unwrap_or_default();
+                // Else of a question that was asked before, or forged.
+                if answer.starts_with(&id.to_be_bytes()) {
+                    return Ok(answer.to_vec());
+                }
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error),

@@ -259,7 +259,7 @@ fn ask_names(stream: &mut dyn Stream, deadline: Deadline) -> io::Result<Vec<Regi
     loop {
         match stream.read_some(&mut chunk, deadline)? {
             0 => break,
-            n => text.extend_from_slice(&chunk[..n]),
+            n => text.extend_from_slice(chunk.get(..n).unwrap_or_default()),
         }
         if text.len() > MAX_NAMES {
             return Err(io::Error::other("the list of names does not end"));

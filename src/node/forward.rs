@@ -338,8 +338,8 @@ impl Forward {
             .filter(|line| !line.is_empty())
             .collect();
         let from = all.len().saturating_sub(LINES);
-        all[from..]
-            .iter()
+        all.iter()
+            .skip(from)
             .map(|line| {
                 let short: String = line.chars().take(WIDTH).collect();
                 safe::line(&short).into_owned()
@@ -430,7 +430,8 @@ fn listen(mut pipe: ChildStderr, said: &Mutex<Said>) {
             Ok(0) => break,
             Ok(n) => {
                 let mut said = lock(said);
-                said.bytes.extend_from_slice(&piece[..n]);
+                said.bytes
+                    .extend_from_slice(piece.get(..n).unwrap_or_default());
                 let surplus = said.bytes.len().saturating_sub(KEPT);
                 said.bytes.drain(..surplus);
             }

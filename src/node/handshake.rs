@@ -193,7 +193,7 @@ impl<'a> Talk<'a> {
         }
         let mut rest = Fields(&message);
         let parsed = (|| {
-            let tag = rest.bytes(1)?[0];
+            let tag = *rest.bytes(1)?.first()?;
             let flags = u64::from(rest.u32()?) << 32 | u64::from(rest.u32()?);
             let (challenge, creation, length) = (rest.u32()?, rest.u32()?, rest.u16()?);
             (tag == b'N').then_some(())?;
@@ -294,17 +294,21 @@ impl<'a> Talk<'a> {
     }
 
     fn receive_raw(&mut self) -> io::Result<Vec<u8>> {
-        let mut head = [0; 4];
-        let width = match self.framing {
-            Framing::Two => 2,
-            Framing::Four(_) => 4,
+        let length = match self.framing {
+            Framing::Two => {
+                let mut head = [0; 2];
+                self.stream.read_exact(&mut head, self.deadline)?;
+                if tls::is_alert(&head) {
+                    return Err(io::Error::other(SpeaksTls));
+                }
+                usize::from(u16::from_be_bytes(head))
+            }
+            Framing::Four(_) => {
+                let mut head = [0; 4];
+                self.stream.read_exact(&mut head, self.deadline)?;
+                u32::from_be_bytes(head) as usize
+            }
         };
-        self.stream
-            .read_exact(&mut head[4 - width..], self.deadline)?;
-        if width == 2 && tls::is_alert(&head[2..]) {
-            return Err(io::Error::other(SpeaksTls));
-        }
-        let length = u32::from_be_bytes(head) as usize;
         if length > MAX_MESSAGE {
             return Err(io::Error::other("a handshake message too long to be one"));
         }

@@ -24,7 +24,7 @@ impl Output {
         while !more.is_char_boundary(room) {
             room -= 1;
         }
-        self.text.push_str(&more[..room]);
+        self.text.push_str(more.get(..room).unwrap_or_default());
         self.dropped += more.len() - room;
     }
 

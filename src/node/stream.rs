@@ -56,11 +56,11 @@ pub(crate) struct SplitStream {
 pub(crate) trait Stream: Send {
     /// Fills the buffer before the deadline.
     fn read_exact(&mut self, bytes: &mut [u8], deadline: Deadline) -> io::Result<()> {
-        let mut done = 0;
-        while done < bytes.len() {
-            match self.read_some(&mut bytes[done..], deadline)? {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            match self.read_some(rest, deadline)? {
                 0 => return Err(ErrorKind::UnexpectedEof.into()),
-                n => done += n,
+                n => rest = rest.get_mut(n..).unwrap_or_default(),
             }
         }
         Ok(())
@@ -237,7 +237,7 @@ impl Stream for Link {
             self.socket.set_write_timeout(Some(deadline.left()?))?;
             match self.socket.write(bytes) {
                 Ok(0) => return Err(self.explained(ErrorKind::WriteZero.into())),
-                Ok(n) => bytes = &bytes[n..],
+                Ok(n) => bytes = bytes.get(n..).unwrap_or_default(),
                 Err(e) if is_pause(&e) => {}
                 Err(e) => return Err(self.explained(e)),
             }

@@ -120,7 +120,7 @@ pub(crate) fn write_frames(
         match writer.write(bytes) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(n) => {
-                bytes = &bytes[n..];
+                bytes = bytes.get(n..).unwrap_or_default();
                 moved = Instant::now();
                 clock.wrote.store(clock.now(), Ordering::Relaxed);
             }

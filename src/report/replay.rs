@@ -12,12 +12,15 @@ use crate::exec::{BusyProcess, Event, EventKind, NodeState, StepKind};
 use crate::name::NodeName;
 use crate::plan::When;
 
+/// Longer than any run: what is summed up of such times is a time, whatever a file says.
+const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+
 /// The event of a line; `None` for the head of a stream and for what a newer updo has added.
 pub fn read(line: &Value) -> Option<Event> {
     Some(Event {
         seq: line.get("seq")?.as_u64()?,
         node: NodeName::new(line.get("node")?.as_str()?),
-        at: Duration::try_from_secs_f64(line.get("t")?.as_f64()?).ok()?,
+        at: seconds(line.get("t")?.as_f64()?)?,
         kind: kind(line)?,
     })
 }
@@ -210,7 +213,12 @@ fn took(line: &Value) -> Option<Duration> {
 }
 
 fn millis(value: &Value) -> Option<Duration> {
-    Duration::try_from_secs_f64(value.as_f64()? / 1000.0).ok()
+    seconds(value.as_f64()? / 1000.0)
+}
+
+fn seconds(seconds: f64) -> Option<Duration> {
+    let time = Duration::try_from_secs_f64(seconds).ok()?;
+    (time <= LONGEST).then_some(time)
 }
 
 fn hook(name: &str) -> &'static str {
@@ -356,5 +364,25 @@ mod tests {
             assert_eq!(format!("{back:?}"), format!("{event:?}"));
         }
         assert!(read(&json::stream("x.updo")).is_none());
+    }
+
+    #[test]
+    fn a_time_is_one_of_a_run() {
+        let line = |t: &str, took: &str| {
+            let text = format!(
+                r#"{{"type":"hook","seq":1,"node":"a@b","t":{t},"name":"x","ok":true,"took_ms":{took}}}"#
+            );
+            read(&serde_json::from_str(&text).expect("JSON")).is_some()
+        };
+        assert!(line("0.25", "12.5") && line("3000000000", "3e12"));
+        for (t, took) in [
+            ("1e19", "1"),
+            ("1", "1e19"),
+            ("-1", "1"),
+            ("1", "-1"),
+            ("4e9", "1"),
+        ] {
+            assert!(!line(t, took), "{t} {took}");
+        }
     }
 }

@@ -38,8 +38,10 @@ pub fn place(state: &Path, source: &str, cookie: [u8; 16]) -> PathBuf {
     hash.update(source);
     hash.update([0]);
     hash.update(cookie);
-    let name: String = hash.finalize()[..8]
+    let name: String = hash
+        .finalize()
         .iter()
+        .take(8)
         .map(|byte| format!("{byte:02x}"))
         .collect();
     state.join("agents").join(name)
@@ -83,7 +85,10 @@ fn renamed(mut beam: Vec<u8>, run: &str) -> Option<Vec<u8>> {
     if !name.starts_with(PREFIX.as_bytes()) || run.len() != 4 {
         return None;
     }
-    name[PREFIX.len()..].copy_from_slice(run.as_bytes());
+    let digits = name.iter_mut().skip(PREFIX.len());
+    digits
+        .zip(run.bytes())
+        .for_each(|(byte, digit)| *byte = digit);
     Some(beam)
 }
 
@@ -109,6 +114,14 @@ mod tests {
         assert_eq!(loaded.as_deref(), Some(&beam("updo_agent_beef")[..]));
         assert_eq!(load(&place, "27", "beef"), None);
         assert_eq!(load(&place, "25", "toolong"), None);
+    }
+
+    #[test]
+    fn a_node_of_another_cookie_gets_another_one() {
+        let of = |source, cookie| place(Path::new("/state"), source, cookie);
+        assert_eq!(of("-module(a).", [1; 16]), of("-module(a).", [1; 16]));
+        assert_ne!(of("-module(a).", [1; 16]), of("-module(a).", [2; 16]));
+        assert_ne!(of("-module(a).", [1; 16]), of("-module(b).", [1; 16]));
     }
 
     #[test]

@@ -48,7 +48,8 @@ impl Store {
 
     fn path(&self, md5: &Md5) -> PathBuf {
         let name = md5.to_string();
-        self.folder.join(&name[..2]).join(format!("{name}.beam"))
+        let first = name.get(..2).unwrap_or_default();
+        self.folder.join(first).join(format!("{name}.beam"))
     }
 
     /// The copy of a version, if there is one.

@@ -115,7 +115,7 @@ impl Seen {
 
     /// Remembers a file, unless it was touched at about `now` (seconds of the node's clock).
     pub fn put(&mut self, file: &str, stat: Stat, known: CachedBeam, now: i64) {
-        if now - stat.mtime.max(stat.ctime) < SETTLED {
+        if now.saturating_sub(stat.mtime.max(stat.ctime)) < SETTLED {
             return;
         }
         let entry = Entry { stat, known };

@@ -11,6 +11,9 @@
 //! | `agents/` | the agent as nodes have compiled it | [`agents`] |
 //! | `rehearsals/` | what the last rehearsals on a node have measured | [`rehearsals`] |
 
+// What is read here others have written: nothing is cut at a place that was computed.
+#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::string_slice))]
+
 pub mod agents;
 pub mod beams;
 pub mod file_cache;

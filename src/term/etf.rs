@@ -9,6 +9,9 @@
 //!
 //! Must never panic, and never use more memory than the limits below allow, whatever the bytes are.
 
+// What is read here others have written: nothing is cut at a place that was computed.
+#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::string_slice))]
+
 mod convert;
 mod encode;
 mod scan;
@@ -211,7 +214,8 @@ pub fn decode_prefix(bytes: &[u8]) -> Result<(Term, usize), EtfError> {
         return Ok((build(&body, &scan)?, used));
     }
     let scan = scan::scan(bytes, 1)?;
-    Ok((build(&bytes[..scan.end], &scan)?, scan.end))
+    let whole = bytes.get(..scan.end).unwrap_or(bytes);
+    Ok((build(whole, &scan)?, scan.end))
 }
 
 /// The bytes of an external term, inflated where it is compressed, without looking at what they say.
@@ -227,19 +231,18 @@ pub(crate) fn plain(bytes: &[u8]) -> Result<Cow<'_, [u8]>, EtfError> {
 
 /// Inflates a compressed term. Gives the plain external term, with its 131, and the bytes used.
 fn inflate(bytes: &[u8]) -> Result<(Vec<u8>, usize), EtfError> {
-    let header: [u8; 4] = bytes
-        .get(2..6)
-        .and_then(|b| b.try_into().ok())
-        .ok_or(EtfError::Truncated { at: bytes.len() })?;
-    let size = u32::from_be_bytes(header) as usize;
+    let Some(([_, _, header @ ..], packed)) = bytes.split_first_chunk::<6>() else {
+        return Err(EtfError::Truncated { at: bytes.len() });
+    };
+    let size = u32::from_be_bytes(*header) as usize;
     if size > MAX_INFLATED {
         return Err(EtfError::InflatedTooLong { bytes: size });
     }
-    let from = bytes.len() - 6;
+    let from = packed.len();
     if size > INFLATED_ANYWAY && size / MAX_RATIO > from {
         return Err(EtfError::InflatedTooMuch { bytes: size, from });
     }
-    let mut decoder = flate2::bufread::ZlibDecoder::new(&bytes[6..]);
+    let mut decoder = flate2::bufread::ZlibDecoder::new(packed);
     let mut body = vec![VERSION];
     // One byte more than stated: it makes a wrong size visible, and lets a right one reach the checksum.
     (&mut decoder)
@@ -256,7 +259,10 @@ fn inflate(bytes: &[u8]) -> Result<(Vec<u8>, usize), EtfError> {
 /// Makes the term out of bytes the scan has accepted.
 fn build(whole: &[u8], scan: &Scan) -> Result<Term, EtfError> {
     let bytes = scan.patched(whole);
-    let large: Vec<&[u8]> = scan.large.iter().map(|at| &whole[at.clone()]).collect();
+    let large = scan.large.iter();
+    let large: Vec<&[u8]> = large
+        .map(|at| whole.get(at.clone()).unwrap_or_default())
+        .collect();
     let run = || run(&bytes, scan, &large);
     if scan.depth <= SHALLOW {
         return run();

@@ -11,6 +11,7 @@ mod classes;
 mod cost;
 mod elixir;
 mod embedded;
+mod journals;
 mod left_out;
 mod one_way;
 mod paths;

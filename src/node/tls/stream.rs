@@ -97,7 +97,7 @@ impl TlsStream {
     fn hear(&mut self, deadline: Deadline) -> io::Result<usize> {
         let mut piece = [0; 4096];
         let n = self.link.read_some(&mut piece, deadline)?;
-        let mut bytes = &piece[..n];
+        let mut bytes = piece.get(..n).unwrap_or_default();
         while !bytes.is_empty() {
             self.connection.read_tls(&mut bytes)?;
             self.connection.process_new_packets().map_err(invalid)?;
@@ -236,7 +236,8 @@ impl Read for Reading {
                     other => return other,
                 }
                 if self.from < self.until {
-                    let mut rest = &self.piece[self.from..self.until];
+                    let rest = self.piece.get(self.from..self.until);
+                    let mut rest = rest.unwrap_or_default();
                     self.from += connection.read_tls(&mut rest)?;
                     connection.process_new_packets().map_err(invalid)?;
                     continue;
@@ -274,14 +275,15 @@ impl Write for Writing {
         let mut outgoing = lock(&self.outgoing);
         if outgoing.plain == 0 {
             let mut connection = lock(&self.connection);
-            let piece = &bytes[..bytes.len().min(PLAIN)];
+            let piece = bytes.get(..PLAIN).unwrap_or(bytes);
             outgoing.plain = connection.writer().write(piece)?;
             while connection.wants_write() {
                 connection.write_tls(&mut outgoing.bytes)?;
             }
         }
         while outgoing.sent < outgoing.bytes.len() {
-            match self.socket.write(&outgoing.bytes[outgoing.sent..])? {
+            let rest = outgoing.bytes.get(outgoing.sent..).unwrap_or_default();
+            match self.socket.write(rest)? {
                 0 => return Err(ErrorKind::WriteZero.into()),
                 n => outgoing.sent += n,
             }

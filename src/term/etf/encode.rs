@@ -129,7 +129,7 @@ fn atom(out: &mut Vec<u8>, value: &Atom) {
     let mut text = value.as_str();
     if text.len() > usize::from(u16::MAX) {
         let end = (0..=usize::from(u16::MAX)).rfind(|i| text.is_char_boundary(*i));
-        text = &text[..end.unwrap_or(0)];
+        text = end.and_then(|end| text.get(..end)).unwrap_or_default();
     }
     match u8::try_from(text.len()) {
         Ok(length) => out.extend_from_slice(&[119, length]),
@@ -168,9 +168,10 @@ fn port(out: &mut Vec<u8>, value: &Port) {
 
 fn reference(out: &mut Vec<u8>, value: &Reference) {
     // A reference has one to five words; more cannot come from a node.
-    let words = &value.words[..value.words.len().min(usize::from(u16::MAX))];
+    let count = u16::try_from(value.words.len()).unwrap_or(u16::MAX);
+    let words = value.words.iter().take(usize::from(count));
     out.push(90);
-    out.extend_from_slice(&(words.len() as u16).to_be_bytes());
+    out.extend_from_slice(&count.to_be_bytes());
     atom(out, &value.node);
     out.extend_from_slice(&value.creation.to_be_bytes());
     for word in words {
@@ -232,5 +233,8 @@ fn closure(out: &mut Vec<u8>, value: &Closure) {
     }
     // The size counts itself. OTP ignores it when reading, so a fun of more than 4 GB does no harm.
     let size = u32::try_from(out.len() - start).unwrap_or(u32::MAX);
-    out[start..start + 4].copy_from_slice(&size.to_be_bytes());
+    let place = out.iter_mut().skip(start);
+    for (byte, of_size) in place.zip(size.to_be_bytes()) {
+        *byte = of_size;
+    }
 }

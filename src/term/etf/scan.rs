@@ -69,11 +69,11 @@ impl Scan {
         let mut out = Vec::with_capacity(rest + rest / 4);
         let mut from = 0;
         for patch in &self.patches {
-            out.extend_from_slice(&bytes[from..patch.at]);
+            out.extend_from_slice(bytes.get(from..patch.at).unwrap_or_default());
             out.extend_from_slice(&patch.bytes);
             from = patch.at + patch.len;
         }
-        out.extend_from_slice(&bytes[from..]);
+        out.extend_from_slice(bytes.get(from..).unwrap_or_default());
         Cow::Owned(out)
     }
 }
@@ -149,18 +149,27 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
+    fn array<const LEN: usize>(&mut self) -> Result<[u8; LEN], EtfError> {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let Some(taken) = rest.first_chunk() else {
+            return Err(EtfError::Truncated {
+                at: self.bytes.len(),
+            });
+        };
+        self.at += LEN;
+        Ok(*taken)
+    }
+
     fn u8(&mut self) -> Result<u8, EtfError> {
-        Ok(self.take(1)?[0])
+        self.array().map(u8::from_be_bytes)
     }
 
     fn u16(&mut self) -> Result<usize, EtfError> {
-        let taken = self.take(2)?;
-        Ok(usize::from(u16::from_be_bytes([taken[0], taken[1]])))
+        Ok(usize::from(u16::from_be_bytes(self.array()?)))
     }
 
     fn u32(&mut self) -> Result<usize, EtfError> {
-        let t = self.take(4)?;
-        Ok(u32::from_be_bytes([t[0], t[1], t[2], t[3]]) as usize)
+        Ok(u32::from_be_bytes(self.array()?) as usize)
     }
 
     /// Reads a value up to its elements and says how many of these follow.
@@ -300,11 +309,8 @@ impl<'a> Reader<'a> {
         Ok(count)
     }
 
-    #[expect(clippy::expect_used, reason = "eight bytes were taken")]
     fn new_float(&mut self, at: usize) -> Result<u64, EtfError> {
-        let taken = self.take(8)?;
-        let bits: [u8; 8] = taken.try_into().expect("eight bytes were taken");
-        if f64::from_be_bytes(bits).is_finite() {
+        if f64::from_be_bytes(self.array()?).is_finite() {
             Ok(0)
         } else {
             Err(malformed("a float that is not finite", at))
@@ -314,8 +320,8 @@ impl<'a> Reader<'a> {
     /// `FLOAT_EXT` is text, of which `eetf` keeps only 32 bits.
     fn old_float(&mut self, at: usize) -> Result<u64, EtfError> {
         let taken = self.take(31)?;
-        let end = taken.iter().position(|b| *b == 0).unwrap_or(taken.len());
-        let value = std::str::from_utf8(&taken[..end])
+        let text = taken.split(|byte| *byte == 0).next().unwrap_or_default();
+        let value = std::str::from_utf8(text)
             .ok()
             .and_then(|text| text.trim_start().parse::<f64>().ok())
             .filter(|value| value.is_finite())

@@ -1,4 +1,9 @@
-//! What holds for the project as a whole: the oldest Rust that builds it, and where input and output are done.
+//! What holds for the project as a whole: the oldest Rust that builds it, and where input and output are done; what it is
+//! built of (`dependencies.rs`), where it may panic (`panics.rs`), and what the page about threats names (`threats.rs`).
+
+mod dependencies;
+mod panics;
+mod threats;
 
 use std::collections::BTreeSet;
 use std::fs;
