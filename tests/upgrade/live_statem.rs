@@ -115,7 +115,8 @@ fn another_callback_mode_needs_suspended_processes() {
     stage.run(&[]).exits(14).says(&[
         "E425",
         "`door`: its callback mode changes",
-        "nothing was changed",
+        "no module of it was switched",
+        "is as before",
     ]);
     assert_eq!(states(&stage), "[{closed,1},{open,1}]");
     stage.is_clean();
