@@ -16,7 +16,7 @@ const SERVERS: usize = 100;
 /// Calls of one measurement: a tenth of a second, about.
 const CALLS: usize = 40_000;
 /// Pairs.
-const PAIRS: usize = 80;
+const PAIRS: usize = 300;
 
 /// One side of a pair: a node, and which of its servers.
 type Side<'a> = (&'a TestNode, &'a str);
