@@ -95,9 +95,9 @@ pub(super) fn of(reason: &Reason) -> Diagnostic {
         .help("correct the child, or its identifier in the plan"),
         Reason::LiveAborted { .. } => Diagnostic::new(
             Code::E611,
-            "called off in the live window: all modules are the old ones again",
+            "called off in the live window: all modules go back to the old version",
         )
-        .note("processes that had an event since were converted back by `code_change({down, Vsn}, …)`"),
+        .note("processes that had an event since are converted back by `code_change({down, Vsn}, …)`"),
         Reason::OnLoadBlocked { blocked } => {
             let module = blocked.module.as_str();
             let title = format!("the on_load function of {module} waits for a suspended process");

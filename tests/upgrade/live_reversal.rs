@@ -119,7 +119,10 @@ impl Stage {
             path("one")
         );
         let plan = self.desk.write("live.updo", &text).display().to_string();
-        let run = self.desk.on(&self.node, &["run", &plan, "--yes"]);
+        let run = self.desk.on(
+            &self.node,
+            &["run", &plan, "--yes", "--events", "events.jsonl"],
+        );
         let mut run = run.start();
         let until = Instant::now() + Duration::from_secs(40);
         let mut seen = self.node.eval(CONVERTED).as_i64();
@@ -158,6 +161,7 @@ impl Stage {
             "old code and states are back",
         ]);
         assert!(!ran.stderr.contains("resumed"), "{ran}");
+        self.is_reported(&ran.name(), converts);
         await_alone(&self.node);
         let found = self.node.eval_text(LOOK);
         assert_eq!(
@@ -173,6 +177,22 @@ impl Stage {
             "  {cause:?} when {converts} of {} had converted: old, exit 20",
             self.servers
         );
+    }
+}
+
+impl Stage {
+    /// How far it was is in the events, and the step is in the picture of the report although it has not ended.
+    fn is_reported(&self, run: &str, converts: usize) {
+        let events = self.desk.read("events.jsonl");
+        let all = format!("\"done\":0,\"total\":{}", self.servers);
+        assert!(events.contains(&all), "{events}");
+        let report = ["report", run, "-o", "report.html"];
+        self.desk.updo(&report).run().exits(0);
+        let page = self.desk.read("report.html");
+        let picture = page.split_once("<svg class=\"time\"");
+        let picture = picture.and_then(|(_, rest)| rest.split_once("</svg>"));
+        let (picture, _) = picture.expect("a picture");
+        assert!(picture.contains("live purse: "), "{converts}: {picture}");
     }
 }
 

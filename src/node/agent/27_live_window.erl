@@ -215,6 +215,8 @@ live_round(Id, To, Funs, Phase, Counts, Seen) ->
         %% One that is just being started is known in a moment.
         {[], _} -> live_pause(5), live_round(Id, To, Funs, Phase, Counts, Seen1);
         {All, _} ->
+            %% How many there are is known from the beginning.
+            event({step_progress, Id, 0, length(All), []}),
             Ask = fun({_, M}) -> maps:get(M, Funs) end,
             Answer = fun(P, M, {failed, Why}, Acc) -> live_failed(P, M, Why, Phase, Acc);
                         (_, _, What, Acc) -> Acc#{What => maps:get(What, Acc, 0) + 1} end,
