@@ -235,6 +235,7 @@ fn print(row: &Row) {
     );
 }
 
+/// Upgrades a node whose folder has the new version: the marks before and after.
 type Upgrade<'a> = dyn Fn(&Code, &TestNode, &Path, usize) -> (i64, i64) + 'a;
 
 fn measure(code: &Code, servers: usize, modules: usize, busy: bool, upgrade: &Upgrade<'_>) -> Felt {

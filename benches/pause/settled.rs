@@ -4,10 +4,10 @@
 //! measurement of the first has one of another right before and one right after it (A B B A), and what is printed is
 //! the ratio of such pairs. The pair of the two nodes without an upgrade says what two nodes differ by in any case.
 
-use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
+use super::Upgrade;
 use super::code::{Code, changed};
 use super::support::{Options, TestNode};
 
@@ -32,10 +32,7 @@ struct Ratio {
 }
 
 /// The rows of the table: what is compared, calls per second, the median of the ratios and its bounds.
-pub fn rows(
-    code: &Code,
-    upgrade: &dyn Fn(&Code, &TestNode, &Path, usize) -> (i64, i64),
-) -> Vec<Vec<String>> {
+pub fn rows(code: &Code, upgrade: &Upgrade<'_>) -> Vec<Vec<String>> {
     let modules = 2;
     let started = |version: &str| {
         let folder = code.deployed();
