@@ -38,15 +38,16 @@ fn sources(version: u32) -> [(String, String); 2] {
 const LOOKS: &str = "fun(P) ->
     Items = [dictionary, initial_call, links, monitors, registered_name, trap_exit, priority, error_handler, group_leader,
              suspending, messages, garbage_collection, status, current_function],
-    Kept = fun({garbage_collection, L}) -> lists:keydelete(minor_gcs, 1, L); (Item) -> Item end,
+    Kept = fun({garbage_collection, L}) -> lists:keydelete(minor_gcs, 1, L); ({dictionary, D}) -> lists:sort(D); (Item) -> Item end,
     {[Kept(Item) || Item <- process_info(P, Items)], proc_lib:initial_call(P), proc_lib:translate_initial_call(P),
      [erlang:trace_info(P, What) || What <- [flags, tracer]]}
 end";
 
-/// `sys:get_status/1` with each pid, reference, fun, number and text as a word.
+/// `sys:get_status/1` with each pid, reference, fun, number and text as a word. A process dictionary has no order.
 const STATUS: &str = "fun(P) ->
     Form = fun Form(T) when is_pid(T) -> pid; Form(T) when is_reference(T) -> ref; Form(T) when is_function(T) -> function;
                Form(T) when is_number(T) -> number;
+               Form([{'$initial_call', _} = Call, {'$ancestors', _} = Next]) -> [Form(Next), Form(Call)];
                Form([H | T] = L) -> case io_lib:printable_list(L) of true -> text; false -> [Form(H) | Form(T)] end;
                Form(T) when is_tuple(T) -> list_to_tuple([Form(E) || E <- tuple_to_list(T)]);
                Form(T) when is_map(T) -> maps:from_list([Form(E) || E <- maps:to_list(T)]); Form(T) -> T end,
