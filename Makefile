@@ -99,7 +99,7 @@ doc: ## the library's documentation, warnings are errors
 
 sweep: setup ## long tests by chance: attacks on upgrades, faults at every step, faulty conversions, against OTP (UPDO_SEED, UPDO_ATTACKS, UPDO_FAULTY, UPDO_COUNT)
 	UPDO_COUNT="$${UPDO_ATTACKS:-1000}" $(CARGO) test --locked --test attack -- --nocapture --test-threads=1
-	UPDO_COUNT="$${UPDO_FAULTS:-300}" $(CARGO) test --locked --test upgrade -- sweep:: random:: live_faults:: --nocapture --test-threads=1
+	UPDO_COUNT="$${UPDO_FAULTS:-300}" $(CARGO) test --locked --test upgrade -- sweep:: random:: live_faults:: live_reversal:: --nocapture --test-threads=1
 	UPDO_FAULTY="$${UPDO_FAULTY:-100}" $(CARGO) test --locked --test upgrade -- faulty:: --nocapture --test-threads=1
 	UPDO_COUNT="$${UPDO_COUNT:-20000}" $(CARGO) test --locked --test twin -- --nocapture --test-threads=2
 	UPDO_KILLS="$${UPDO_KILLS:-500}" sh tests/agent/run.sh kill_any_time

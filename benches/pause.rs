@@ -4,17 +4,23 @@
 //! upgraded: the servers' own, whose state is converted, and M - 1 libraries in the same group. For every K and M two
 //! fresh nodes do the same upgrade, one by `release_handler_1:eval_script` with the script that `systools_rc` makes of
 //! such an appup, one by updo. Prints a table and writes a picture; judges nothing. A second table has one server more, which
-//! is busy for two seconds and not called: how long the others wait, with the default `budget` and without one.
+//! is busy for two seconds and not called: how long the others wait, with the default `budget` and without one. The
+//! third has calls per second after a live upgrade; with `UPDO_BLESS=1` it is written into docs/performance.md.
 //!
-//! `make bench pause`, or `cargo bench --bench pause -- K…` for some numbers of servers only.
+//! `make bench pause`, or `cargo bench --bench pause -- K…` for some numbers of servers only, `-- settled` for the third
+//! table only.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
 
 #[path = "pause/code.rs"]
 mod code;
+#[path = "run/page.rs"]
+mod page;
 #[path = "pause/picture.rs"]
 mod picture;
+#[path = "pause/settled.rs"]
+mod settled;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -82,6 +88,10 @@ fn main() {
         .into_iter()
         .filter(|k| wanted.is_empty() || wanted.contains(k));
     let code = Code::compiled();
+    if std::env::args().any(|arg| arg == "settled") {
+        after_settling(&code);
+        return;
+    }
     println!(
         "worst and mean latency of a call under way during the upgrade, ms; medians of {rounds} rounds"
     );
@@ -135,6 +145,20 @@ fn main() {
     let file = folder.join("pause.svg");
     fs::write(&file, picture::of(&rows)).expect("the picture can be written");
     println!("\npicture: {}", file.display());
+    after_settling(&code);
+}
+
+/// What is left of a live window when it is over: nothing that costs.
+fn after_settling(code: &Code) {
+    println!("\ncalls per second after a live upgrade, paired, in turns");
+    let titles = [
+        "calls of",
+        "calls per second",
+        "ratio, median",
+        "with 95 % confidence",
+    ];
+    let rows = settled::rows(code, &by_updo("window live.\n"));
+    page::table("settled", &titles, &rows);
 }
 
 /// The others of a window in which one server is busy.
@@ -211,6 +235,7 @@ fn print(row: &Row) {
     );
 }
 
+/// Upgrades a node whose folder has the new version: the marks before and after.
 type Upgrade<'a> = dyn Fn(&Code, &TestNode, &Path, usize) -> (i64, i64) + 'a;
 
 fn measure(code: &Code, servers: usize, modules: usize, busy: bool, upgrade: &Upgrade<'_>) -> Felt {

@@ -3,7 +3,7 @@
 %% The load is open: calls are made by the clock, whether or not earlier ones were answered. What a call waits for
 %% is therefore what a client would have waited for. Times are microseconds of the monotonic clock.
 -module(pause_load).
--export([start/1, mark/0, stop/2, during/2, eval_script/4]).
+-export([start/1, mark/0, stop/2, during/2, timed/2, eval_script/4]).
 
 start(Servers) ->
     ets:new(?MODULE, [named_table, public, duplicate_bag, {write_concurrency, true},
@@ -68,6 +68,23 @@ answered(Made, Tries) ->
         true -> ok;
         false -> timer:sleep(100), answered(Made, Tries - 1)
     end.
+
+%% What N calls take, made one after the other by one process at the servers in turn, microseconds.
+timed(Servers, N) ->
+    {Pid, Mon} = spawn_monitor(fun() ->
+        garbage_collect(),
+        lists:foreach(fun(P) -> _ = gen_server:call(P, get, infinity), garbage_collect(P) end, Servers),
+        From = now_us(),
+        call(Servers, Servers, N),
+        exit({took, now_us() - From})
+    end),
+    receive {'DOWN', Mon, process, Pid, {took, Us}} -> Us end.
+
+call(_, _, 0) -> ok;
+call([], All, N) -> call(All, All, N);
+call([P | Rest], All, N) ->
+    _ = gen_server:call(P, get, infinity),
+    call(Rest, All, N - 1).
 
 %% The upgrade as OTP's release handler does it, from files in Dir/ebin; gives the marks before and after.
 eval_script(Script, App, Vsn, Dir) ->

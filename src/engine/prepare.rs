@@ -24,6 +24,7 @@ use crate::rules::{
 };
 use crate::script::live::Unfit;
 use crate::script::lower::Script;
+use crate::script::precompute::Beside;
 use crate::script::{
     check, high, insert, live, lower, precompute, release_handler, removed, waiting,
 };
@@ -269,23 +270,33 @@ pub fn decide(
     diagnostics.extend(insert::insert(&mut script, &rules, &manual.insertions));
     diagnostics.extend(removed::advice(&script, &facts));
     diagnostics.extend(release_handler::set(plan, &changes, &mut script));
-    if !settings.convert_after_switch {
-        rules.precomputed = precompute::precomputed(&changes, &rules, &script, facts.otp);
-    }
+    let how = (facts.otp, !settings.convert_after_switch);
+    let computed = |script: &Script, rules: &Ruleset, beside: &Beside| {
+        precompute::precomputed(&changes, rules, script, beside, how)
+    };
     let mut suspending = None;
-    match live::live(&changes, &rules, &script, facts.otp) {
-        Ok(live) if script.is_live() => {
-            rules.live = live.modules;
-            if script.chosen.is_some() {
-                suspending = Some(Box::new(rules.precomputed.clone()));
+    let found = live::live(&changes, &rules, &script).and_then(|live| {
+        // One excerpt serves what is computed before a switch and what leads back from the live window.
+        let computed = computed(&script, &rules, &live.beside);
+        let live = live.with(&computed.converters)?;
+        Ok((live, computed))
+    });
+    match found {
+        Ok((live, precomputed)) => {
+            if script.is_live() {
+                rules.live = live.modules;
+                diagnostics.extend(live::held(&script.held));
+                if script.chosen.is_some() {
+                    let single = Script {
+                        kind: WindowPolicy::Single,
+                        ..script.clone()
+                    };
+                    let computed = computed(&single, &rules, &Beside::default());
+                    suspending = Some(Box::new(computed));
+                }
             }
-            rules.precomputed = Precomputed {
-                converters: live.converters,
-                ..Precomputed::default()
-            };
-            diagnostics.extend(live::held(&script.held));
+            rules.precomputed = precomputed;
         }
-        Ok(_) => {}
         // What is shown then is what the refusal proposes.
         Err(unfit) => {
             match &mut script.chosen {
@@ -293,6 +304,7 @@ pub fn decide(
                 None => diagnostics.push(live::refusal(&unfit)),
             }
             script.kind = WindowPolicy::Single;
+            rules.precomputed = computed(&script, &rules, &Beside::default());
         }
     }
     diagnostics.extend(check::check(&script));

@@ -13,7 +13,7 @@ use super::old_code;
 use super::steps::Step;
 use crate::diag::{Code, Diagnostic};
 use crate::node::agent::protocol::{
-    AgentEvent, Child, FailedChild, ModuleProcess, Reason, StepRef, StepResult,
+    AgentEvent, Child, FailedChild, ModuleProcess, Reason, StepRef, StepResult, WentLive,
 };
 use crate::term::{Atom, Pid, Term};
 
@@ -198,6 +198,9 @@ impl Watch<'_, '_> {
                 format!("{} of {} live", result.live, result.processes),
                 None,
             ),
+            StepResult::WentLive(result) => {
+                (went_live(step.what(), result), Some(result.processes))
+            }
             _ => {
                 let what = match result.served() {
                     0 => step.what(),
@@ -348,6 +351,17 @@ impl Watch<'_, '_> {
             .note("they were started while the modules were switched; supervisors restart them");
         self.tell(EventKind::Diagnostic(Box::new(diagnostic)));
     }
+}
+
+/// How the processes of a live window have come to the new version.
+fn went_live(mut what: String, result: &WentLive) -> String {
+    if result.through > 0 {
+        what += &format!("; {} by a callback of their own", result.through);
+    }
+    if result.inside > 0 {
+        what += &format!("; {} waited for in the version before", result.inside);
+    }
+    what
 }
 
 /// A text by itself, anything else as a term.

@@ -95,9 +95,9 @@ pub(super) fn of(reason: &Reason) -> Diagnostic {
         .help("correct the child, or its identifier in the plan"),
         Reason::LiveAborted { .. } => Diagnostic::new(
             Code::E611,
-            "called off in the live window: all modules are the old ones again",
+            "called off in the live window: all modules go back to the old version",
         )
-        .note("processes that had an event since were converted back by `code_change({down, Vsn}, …)`"),
+        .note("processes that had an event since are converted back by `code_change({down, Vsn}, …)`"),
         Reason::OnLoadBlocked { blocked } => {
             let module = blocked.module.as_str();
             let title = format!("the on_load function of {module} waits for a suspended process");
@@ -119,11 +119,14 @@ pub(super) fn of(reason: &Reason) -> Diagnostic {
                 .note("the client that evaluates the hooks of a plan must stay connected until they are done")
         }
         Reason::Deadline { step } => {
-            let step = match step {
-                StepRef::Step(id) => id.to_string(),
-                StepRef::Phase(phase) => phase.to_string(),
+            let when = match step {
+                StepRef::Step(id) => format!("at step {id}"),
+                StepRef::Phase(phase) if phase.as_str() == "undefined" => {
+                    "before the first step".to_owned()
+                }
+                StepRef::Phase(phase) => format!("at step {phase}"),
             };
-            Diagnostic::new(Code::E607, format!("the deadline passed at step {step}"))
+            Diagnostic::new(Code::E607, format!("the deadline passed {when}"))
         }
         Reason::NotWritable { folders } => not_writable(folders),
         Reason::Aborted { .. } => Diagnostic::new(

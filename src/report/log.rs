@@ -147,7 +147,7 @@ pub fn running(node: &str, progress: &Progress, now: Duration, clock: &str) -> O
     let current = progress.current()?;
     let mut line = format!(
         "{clock} {node} {} running {}s {}",
-        current.step,
+        current.word(),
         now.saturating_sub(current.since).as_secs(),
         current.what
     );

@@ -36,6 +36,18 @@ pub struct Current {
     pub slowest: Vec<BusyProcess>,
     /// When that was reported.
     pub reported_at: Duration,
+    /// Whether it is being undone: a live window that is turned round goes on to say how far it is.
+    pub undone: bool,
+}
+
+impl Current {
+    /// The step, or that it is being undone.
+    pub fn word(&self) -> String {
+        match self.undone {
+            true => "undo".to_owned(),
+            false => self.step.to_string(),
+        }
+    }
 }
 
 /// The current state of a run on one node.
@@ -48,6 +60,8 @@ pub struct Progress {
     begun: usize,
     current: Option<Current>,
     back: bool,
+    /// The step that was being taken when the undo began.
+    turned: Option<Current>,
     /// Since when processes are suspended.
     suspended_since: Option<Duration>,
     /// How long they were suspended in windows that are over.
@@ -67,6 +81,7 @@ impl Progress {
             begun: 0,
             current: None,
             back: false,
+            turned: None,
             suspended_since: None,
             suspended_before: Duration::ZERO,
             ended: false,
@@ -100,6 +115,7 @@ impl Progress {
                     count: None,
                     slowest: Vec::new(),
                     reported_at: event.at,
+                    undone: false,
                 });
             }
             EventKind::StepProgress {
@@ -108,6 +124,10 @@ impl Progress {
                 total,
                 slowest,
             } => {
+                let turned = self.turned.take_if(|step| step.id == *id);
+                if let (None, Some(step)) = (&self.current, turned) {
+                    self.current = Some(step);
+                }
                 if let Some(current) = self.current.as_mut().filter(|step| step.id == *id) {
                     let now = Some((*done, *total));
                     if current
@@ -139,8 +159,10 @@ impl Progress {
                     current.reported_at = event.at;
                 }
             }
-            EventKind::StepFinished { step, attempts, .. } => {
-                self.current = None;
+            EventKind::StepFinished {
+                step, attempts, ok, ..
+            } => {
+                self.turned = self.current.take().filter(|_| !ok);
                 if let (StepKind::Suspend, None, Some((_, paused))) =
                     (step, self.suspended_since, attempts)
                 {
@@ -154,9 +176,19 @@ impl Progress {
             }
             EventKind::RollbackStarted => {
                 self.back = true;
-                self.current = None;
+                // The step that failed has ended by then: what is undone of it has its number.
+                self.turned = self.current.take().or(self.turned.take());
+                if let Some(step) = &mut self.turned {
+                    (step.since, step.moved, step.count) = (event.at, event.at, None);
+                    step.slowest.clear();
+                    step.undone = true;
+                }
             }
-            EventKind::RollbackFinished { .. } => self.moving(event.at),
+            EventKind::RollbackFinished { .. } => {
+                self.current.take_if(|step| step.undone);
+                self.turned = None;
+                self.moving(event.at);
+            }
             EventKind::Finished { .. } => {
                 self.moving(event.at);
                 self.ended = true;
@@ -210,7 +242,7 @@ impl Progress {
                 let took = self.at_least(now.saturating_sub(current.since));
                 let mut line = format!(
                     "{:>12}  {going}  {took:<7} {}",
-                    current.step.to_string(),
+                    current.word(),
                     current.what
                 );
                 if let Some((done, total)) = current.count {
@@ -242,24 +274,24 @@ impl Progress {
     /// What is being done, in a few words.
     pub fn short(&self, now: Duration) -> String {
         match &self.current {
-            _ if self.back => "undo".to_owned(),
-            Some(current) => {
+            Some(current) if !self.back || current.undone => {
                 let took = time(now.saturating_sub(current.since));
                 match (current.count, current.slowest.first()) {
                     (Some((done, total)), Some(slow)) => {
                         format!(
                             "{} {done}/{total}, slowest {}",
-                            current.step,
+                            current.word(),
                             words(slow, now, current)
                         )
                     }
                     (Some((done, total)), None) => {
-                        format!("{} {}", current.step, counted(current, done, total))
+                        format!("{} {}", current.word(), counted(current, done, total))
                     }
-                    (None, _) => format!("{} {took}", current.step),
+                    (None, _) => format!("{} {took}", current.word()),
                 }
             }
-            None => "checks".to_owned(),
+            _ if self.back => "undo".to_owned(),
+            _ => "checks".to_owned(),
         }
     }
 
@@ -281,7 +313,8 @@ impl Progress {
                 let took = self.at_least(now.saturating_sub(current.since));
                 more(format!(
                     "{} {} for {took}{count}",
-                    current.step, current.what
+                    current.word(),
+                    current.what
                 ));
                 for slow in &current.slowest {
                     more(words(slow, now, current));
@@ -305,7 +338,7 @@ impl Progress {
         };
         let text = format!(
             "{:>12}     no progress for {}: {}{slowest}",
-            current.step.to_string(),
+            current.word(),
             time(still),
             current.what
         );
@@ -459,6 +492,52 @@ mod tests {
             "{block}"
         );
         assert_eq!(progress.percent(), None);
+    }
+
+    /// Who is left, on the way back as well.
+    #[test]
+    fn a_live_window_that_is_turned_round_says_how_far_it_is() {
+        for failed in [false, true] {
+            let mut progress = Progress::new(NodeName::new("shop@h"), Some(3), None);
+            at(&mut progress, 1000, started(2, StepKind::Live));
+            at(&mut progress, 2000, step_event(2, 100, 500));
+            if failed {
+                let what = "shop".to_owned();
+                let ended = EventKind::StepFinished {
+                    id: 2,
+                    step: StepKind::Live,
+                    ok: false,
+                    took: Duration::ZERO,
+                    what,
+                    processes: None,
+                    attempts: None,
+                };
+                at(&mut progress, 2500, ended);
+            }
+            at(&mut progress, 3000, EventKind::RollbackStarted);
+            let block = progress.block(Duration::from_secs(4), ASCII, true);
+            assert_eq!(block[0], "        undo  >");
+            at(&mut progress, 5000, step_event(2, 300, 1500));
+            let block = progress.block(Duration::from_secs(6), ASCII, true);
+            assert_eq!(
+                block,
+                [
+                    "        undo  >  3.0s    shop  300/400  [###############.....]",
+                    "                         slowest <0.8.0> 2.5s in shop_db:migrate/2",
+                    "  shop@h  undoing      s=status  Ctrl-C=stop",
+                ]
+            );
+            let short = progress.short(Duration::from_secs(6));
+            assert_eq!(
+                short,
+                "undo 300/400, slowest <0.8.0> 2.5s in shop_db:migrate/2"
+            );
+            let status = progress.status(Duration::from_secs(6), ASCII).join("\n");
+            assert!(
+                status.contains("undo shop for 3.0s: 300 of 400"),
+                "{status}"
+            );
+        }
     }
 
     #[test]

@@ -4,12 +4,12 @@
 //! reason ([`Unfit`]); the switch of all others is safe between any two callbacks, because all modules come at one
 //! instant and a process converts before its first callback.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::high::HighStep;
 use super::instruction::Instruction;
 use super::lower::{Executor, Script, suspended, switched};
-use super::precompute::conversion;
+use super::precompute::{Beside, conversion};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::{Beam, ChangeSet};
 use crate::name::Module;
@@ -34,7 +34,7 @@ pub struct Live {
     /// The modules whose processes convert by themselves, with the last argument of their conversions.
     pub modules: BTreeMap<Module, Term>,
     /// Their new versions' conversions beside what runs, for the way back.
-    pub converters: Converters,
+    pub beside: Beside,
 }
 
 /// The modules of an upgrade in two parts.
@@ -111,21 +111,32 @@ pub(super) fn apart(changes: &ChangeSet, rules: &Ruleset, high: &[HighStep]) -> 
     }
 }
 
-/// The modules that go live, for a node of an OTP release.
+impl Live {
+    /// The same, when the node can load what leads back.
+    ///
+    /// # Errors
+    /// The modules whose conversions it cannot.
+    pub fn with(self, converters: &Converters) -> Result<Self, Vec<Unfit>> {
+        let without = self.modules.keys().filter(|module| !converters.has(module));
+        let unfit: Vec<Unfit> = without
+            .map(|module| of(module, "its conversion cannot be loaded beside what runs"))
+            .collect();
+        match unfit.is_empty() {
+            true => Ok(self),
+            false => Err(unfit),
+        }
+    }
+}
+
+/// The modules that go live.
 ///
 /// # Errors
 /// What needs suspended processes, each with its reason; never empty.
-pub fn live(
-    changes: &ChangeSet,
-    rules: &Ruleset,
-    script: &Script,
-    otp: u32,
-) -> Result<Live, Vec<Unfit>> {
+pub fn live(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Result<Live, Vec<Unfit>> {
     let mut live = Live::default();
     if !script.is_live() {
         return Ok(live);
     }
-    let mut needed = BTreeSet::new();
     let mut unfit = Vec::new();
     if let Executor::ReleaseHandler(_) = script.by {
         unfit.push(whole("the release handler of OTP suspends processes"));
@@ -145,40 +156,19 @@ pub fn live(
         match goes_live(changes, rules, module) {
             Ok(Some(extra)) => {
                 let (_, reached) = conversion(changes, module, Kind::Server);
-                needed.extend(reached);
-                needed.insert(module.clone());
+                let form = match is_statem(changes, module) {
+                    true => StateForm::StateMachine,
+                    false => StateForm::Server,
+                };
+                live.beside.needed.extend(reached);
+                live.beside.needed.insert(module.clone());
+                live.beside.modules.insert(module.clone(), form);
                 live.modules.insert(module.clone(), extra);
             }
             Ok(None) => {}
             Err(why) => unfit.push(of(module, &why)),
         }
     }
-    let beams = needed.iter().filter_map(|module| {
-        let new = changes.modules.get(module)?.new.as_ref()?;
-        Some((module, &new.bytes[..]))
-    });
-    let wanted = live.modules.keys().map(|module| {
-        let form = match is_statem(changes, module) {
-            true => StateForm::StateMachine,
-            false => StateForm::Server,
-        };
-        (module, form.entries())
-    });
-    let wanted: Vec<_> = wanted.collect();
-    // A twin of a state machine is asked for its callback mode as well.
-    let whole = live
-        .modules
-        .keys()
-        .filter(|module| is_statem(changes, module));
-    let whole = whole.cloned().collect();
-    live.converters = Converters::of(&beams.collect(), &wanted, &whole, otp);
-    let without = live
-        .modules
-        .keys()
-        .filter(|module| !live.converters.has(module));
-    unfit.extend(
-        without.map(|module| of(module, "its conversion cannot be loaded beside what runs")),
-    );
     match unfit.is_empty() {
         true => Ok(live),
         false => Err(unfit),

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::instruction::{Direction, Instruction};
-use super::lower::{Executor, Script};
+use super::lower::{Executor, Script, switched};
 use crate::facts::beam::BeamFacts;
 use crate::facts::change::{Beam, ChangeSet, Changed};
 use crate::name::Module;
@@ -48,29 +48,50 @@ impl Whole {
     }
 }
 
+/// Conversions that are run beside what runs for another reason: those by which a live window is gone back from.
+#[derive(Clone, Debug, Default)]
+pub struct Beside {
+    /// The modules.
+    pub modules: BTreeMap<Module, StateForm>,
+    /// They, and the modules of the upgrade that they call.
+    pub needed: BTreeSet<Module>,
+}
+
 /// The conversions of a script that are computed before the switch, with the twins for it; for a node of an OTP release.
-pub fn precomputed(changes: &ChangeSet, rules: &Ruleset, script: &Script, otp: u32) -> Precomputed {
-    if matches!(script.by, Executor::ReleaseHandler(_)) {
-        return Precomputed::default();
-    }
-    let whole = Whole::of(changes, rules);
-    let candidates: BTreeMap<Module, Candidate> = windows(&script.low)
-        .into_iter()
-        .flat_map(|window| of_window(changes, rules, whole, window))
-        .collect();
+/// What is loaded for them serves those that are run beside them too. Without `ahead` only these.
+pub fn precomputed(
+    changes: &ChangeSet,
+    rules: &Ruleset,
+    script: &Script,
+    beside: &Beside,
+    (otp, ahead): (u32, bool),
+) -> Precomputed {
+    let suspends = ahead && !matches!(script.by, Executor::ReleaseHandler(_));
+    let candidates: BTreeMap<Module, Candidate> = match suspends {
+        true => candidates(changes, rules, script),
+        false => BTreeMap::new(),
+    };
     let needed: BTreeSet<&Module> = candidates
         .iter()
         .flat_map(|(module, candidate)| candidate.reached.iter().chain([module]))
+        .chain(&beside.needed)
         .collect();
     let beams = needed.into_iter().filter_map(|module| {
         let new = changes.modules.get(module)?.new.as_ref()?;
         Some((module, &new.bytes[..]))
     });
-    let wanted = candidates.iter();
-    let wanted: Vec<_> = wanted
-        .map(|(module, one)| (module, one.form.entries()))
+    let forms = candidates.iter().map(|(module, one)| (module, one.form));
+    let wanted: Vec<_> = forms
+        .chain(beside.modules.iter().map(|(module, form)| (module, *form)))
+        .map(|(module, form)| (module, form.entries()))
         .collect();
-    let converters = Converters::of(&beams.collect(), &wanted, &BTreeSet::new(), otp);
+    // A twin of a state machine is asked for its callback mode as well, before a live window.
+    let machines = beside
+        .modules
+        .iter()
+        .filter(|(_, form)| **form == StateForm::StateMachine);
+    let machines = machines.map(|(module, _)| module.clone()).collect();
+    let converters = Converters::of(&beams.collect(), &wanted, &machines, otp);
     let has_all = |module: &Module, candidate: &Candidate| {
         let mut all = candidate.reached.iter().chain([module]);
         converters.has(module) && !all.any(|module| converters.refused.contains_key(module))
@@ -86,7 +107,7 @@ pub fn precomputed(changes: &ChangeSet, rules: &Ruleset, script: &Script, otp: u
         }
         modules.insert(module, candidate.form);
     }
-    let converters = match modules.is_empty() {
+    let converters = match modules.is_empty() && beside.modules.is_empty() {
         true => Converters::default(),
         false => converters,
     };
@@ -99,8 +120,36 @@ pub fn precomputed(changes: &ChangeSet, rules: &Ruleset, script: &Script, otp: u
     }
 }
 
+/// Those of all windows in which processes are suspended.
+fn candidates(
+    changes: &ChangeSet,
+    rules: &Ruleset,
+    script: &Script,
+) -> BTreeMap<Module, Candidate> {
+    let whole = Whole::of(changes, rules);
+    let low = &script.low[..script.live_from().unwrap_or(script.low.len())];
+    let mut found = BTreeMap::new();
+    for (from, to) in windows(low) {
+        // Behind the switch a conversion calls the running version of what comes in a later window, or not at all.
+        let (loads, _) = switched(&low[..to]);
+        let loads: BTreeSet<Module> = loads.into_iter().collect();
+        let is_new = |module: &Module| loads.contains(module) || runs_already(changes, module);
+        let mut candidates = of_window(changes, rules, whole, &low[from..to]);
+        candidates.retain(|(_, candidate)| candidate.reached.iter().all(is_new));
+        found.extend(candidates);
+    }
+    found
+}
+
+/// Whether the new version of a module is the one that runs.
+fn runs_already(changes: &ChangeSet, module: &Module) -> bool {
+    let changed = changes.modules.get(module);
+    let versions = changed.and_then(|changed| changed.loaded.as_ref().zip(changed.new.as_ref()));
+    versions.is_some_and(|(loaded, new)| loaded.md5 == new.facts.md5)
+}
+
 /// From each suspension to the last resume behind it.
-fn windows(low: &[Instruction]) -> Vec<&[Instruction]> {
+fn windows(low: &[Instruction]) -> Vec<(usize, usize)> {
     let mut windows = Vec::new();
     let mut from = None;
     for (at, instruction) in low.iter().enumerate() {
@@ -108,7 +157,7 @@ fn windows(low: &[Instruction]) -> Vec<&[Instruction]> {
             Instruction::Suspend(_) => {
                 from.get_or_insert(at);
             }
-            Instruction::Resume(_) => windows.extend(from.take().map(|from| &low[from..at])),
+            Instruction::Resume(_) => windows.extend(from.take().map(|from| (from, at))),
             _ => {}
         }
     }

@@ -5,7 +5,7 @@
 -import(agent_tests, [load/1, module/2, job/3, start/2, ask/1, clean/0, run/1, settle/0, upgrade/1, is_now/1, wait/2, boot_fast/1,
                       until_finished/1, failure/1]).
 
-tests() -> [live_servers, live_busy, live_fails, live_fails_in_callback, live_born, live_aborted, live_moved_on, live_terminates, live_by_hand,
+tests() -> [live_servers, live_busy, live_progress, live_fails, live_fails_in_callback, live_born, live_aborted, live_aborted_slowly, live_moved_on, live_terminates, live_by_hand,
             live_executor_killed, live_guardian_killed, live_all_killed, live_all_killed_going_back, live_killed_going_back, live_unfit, live_funs_elsewhere, live_funs_later, live_waits_for_another, live_settled, live_old_code, live_embedded].
 
 %% Version 1 has the state {1, X, Events}, version 2 {2, X, Events, Vsn}.
@@ -130,13 +130,26 @@ live_busy() ->
     {ok, _} = boot_fast(job_of([t_live])),
     wait(fun() -> t_live:v() =:= 2 end, switch),
     {2, b, 1, {"1.0", extra}} = gen_server:call(B, {eval, fun() -> ok end}),
+    timer:sleep(100),
     A ! go,
     receive {out, 2} -> ok end,
-    {new, _, _} = until_finished([]),
+    {new, _, Es} = until_finished([]),
     settle(),
     {2, a, 1, {"1.0", extra}} = ask(A),
     clean_keys([A, B]),
-    is_now(version(t_live, 2)).
+    is_now(version(t_live, 2)),
+    {step_finished, 1, _, #{processes := 2, inside := 1}} =
+        lists:keyfind(1, 2, [E || E <- Es, element(1, E) =:= step_finished]).
+
+%% Where none is busy, answers come all the time, and how far it is is said all the same.
+live_progress() ->
+    old(t_live),
+    [start(t_live, I) || I <- lists:seq(1, 1000)],
+    Slow = "code_change(V,{1,X,N},E) when V =/= x -> 0 = lists:foldl(fun(_, Z) -> Z end, 0, lists:seq(1, 100000)), {ok,{2,X,N,{V,E}}};",
+    {new, _, Es} = upgrade(job_of([t_live], {2, Slow}, #{})),
+    [_ | _] = [Done || {step_progress, 1, Done, 1000, []} <- Es, Done > 0, Done < 1000],
+    {step_finished, 1, _, #{processes := 1000, inside := 0}} =
+        lists:keyfind(1, 2, [E || E <- Es, element(1, E) =:= step_finished]).
 
 %% Every process is as it was, those that were converted already as well.
 live_fails() ->
@@ -200,6 +213,16 @@ live_aborted() ->
     G ! updo_abort,
     timer:sleep(200),
     went_back(Ps).
+
+%% Who is left is said on the way back as well.
+live_aborted_slowly() ->
+    {[A | _] = Ps, G} = held(50),
+    G ! updo_abort,
+    timer:sleep(2500),
+    Es = went_back(Ps),
+    Text = list_to_binary(pid_to_list(A)),
+    [_ | _] = [E || {step_progress, 1, 0, 1, [#{pid := P}]} = E <- tl(lists:dropwhile(fun(E) -> element(1, E) =/= undo_started end, Es)),
+                    P =:= Text].
 
 %% One that has had events since is taken back by code_change.
 live_moved_on() ->
@@ -276,11 +299,12 @@ held(N) ->
 
 went_back([A | _] = Ps) ->
     A ! go,
-    {old, _, _} = until_finished([]),
+    {old, _, Es} = until_finished([]),
     settle(),
     [{1, I, _} = ask(P) || {I, P} <- lists:zip(lists:seq(1, length(Ps)), Ps)],
     is_old(t_live),
-    clean_keys(Ps).
+    clean_keys(Ps),
+    Es.
 
 killed(Which) ->
     {[A | _] = Ps, G} = held(50),

@@ -62,6 +62,7 @@
 %%   done_with, early              children that are done; processes resumed before the window ends
 %%   trier, rehearse_found         the process that tries conversions, those whose states it tries
 %%   twins_since                   when loading twins or taking them away has rested last
+%%   live_inside                   processes that were waited for in the version before
 %%   live_waiting                  processes that wait for the old version on the way back
 %%   latest                        when the run has to end (in the process that changes children)
 %%   loop_pattern                  the regular expression of `loops`, compiled

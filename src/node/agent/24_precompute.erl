@@ -12,21 +12,25 @@
 %% Before anything is suspended
 
 %% The twins are loaded in time. Where they cannot be, states are converted after the switch only,
-%% unless there is no way back from that.
+%% unless there is no way back from that: without an undo, and in a live window behind this one.
 prepare_twins(Steps) ->
     Wanted = lists:usort([M || {_, {precompute, L}} <- Steps, {M, _, _} <- L]),
     Wanted =:= [] orelse put(bounds, bounds(job(twins, []))),
-    Twins = [M || Wanted =/= [], #{name := M} <- job(twins, [])],
-    Loaded = [M || #{name := M, twin := N} <- job(twins, []), lists:member(N, log_get(twins)),
-                   erlang:module_loaded(N)],
-    case Twins -- Loaded of
+    Live = [Id || {Id, {live, [_ | _], _}} <- Steps],
+    Suspends = [Id || {Id, {suspend, _}} <- Steps],
+    Mixed = Live =/= [] andalso Suspends =/= [],
+    case twins_missing([M || Mixed orelse Wanted =/= [], #{name := M} <- job(twins, [])]) of
         [] -> put(no_twins, false);
         Missing ->
-            Exact = job(undo, none) =:= exact,
+            Exact = job(undo, none) =:= exact andalso not Mixed,
             try twins_load(Missing), put(no_twins, false)
             catch throw:{updo_fail, _} when Exact -> put(no_twins, true)
             end
     end.
+
+twins_missing(Ms) ->
+    Ms -- [M || #{name := M, twin := N} <- job(twins, []), lists:member(N, log_get(twins)),
+                erlang:module_loaded(N)].
 
 %% What is known before the pause: {bytes of constants, whether a state can have funs of a twin,
 %% #{Twin => Module}}.

@@ -15,11 +15,12 @@ live_window(Id, Convert, Ms) ->
     Lives = [live_map(M) || M <- Convert],
     live_here(Id, Lives, Ms),
     T = now_us(),
+    put(live_inside, #{}),
     Counts = at_low_priority(fun() -> live_through(Id, Lives, Ms) end),
     log({live_done, Id, Ms}),
     [Swept, Through, Dead] = [maps:get(K, Counts, 0) || K <- [swept, through, dead]],
     #{modules => length(Ms), us => now_us() - T, processes => Swept + Through + Dead,
-      swept => Swept, through => Through, dead => Dead}.
+      swept => Swept, through => Through, inside => map_size(get(live_inside)), dead => Dead}.
 
 live_through(Id, Lives, Ms) ->
     Counts = case log_get(live) of
@@ -53,7 +54,9 @@ live_here(Id, Lives, Ms) ->
             log_get(unchildren) =:= [] orelse fail({live_children, Id}),
             live_fit(Id, Lives, Ms),
             Convert = [M || #{name := M} <- Lives],
-            Convert =:= [] orelse begin twins_load(Convert), live_modes(Lives) end,
+            Missing = twins_missing(Convert),
+            Missing =:= [] orelse twins_load(Missing),
+            live_modes(Lives),
             live_switch(Id, Lives, Ms);
         {Id, switching, _} ->
             case [M || M <- Ms, current_md5(M) =/= live_md5(there, M)] of
@@ -212,6 +215,8 @@ live_round(Id, To, Funs, Phase, Counts, Seen) ->
         %% One that is just being started is known in a moment.
         {[], _} -> live_pause(5), live_round(Id, To, Funs, Phase, Counts, Seen1);
         {All, _} ->
+            %% How many there are is known from the beginning.
+            event({step_progress, Id, 0, length(All), []}),
             Ask = fun({_, M}) -> maps:get(M, Funs) end,
             Answer = fun(P, M, {failed, Why}, Acc) -> live_failed(P, M, Why, Phase, Acc);
                         (_, _, What, Acc) -> Acc#{What => maps:get(What, Acc, 0) + 1} end,
@@ -249,9 +254,11 @@ live_answer(Rest, Asked, Slow, {{_, Ref}, _, Answer, Until} = How, Acc) ->
     GMon = get(gmon),
     receive
         {live, Ref, P, What} when is_map_key(P, Asked) ->
+            live_said(Rest, Asked, Slow),
             live_ask(Rest, maps:remove(P, Asked), Slow, How,
                      Answer(P, maps:get(P, Asked), What, Acc));
         {live, Ref, P, What} when is_map_key(P, Slow) ->
+            live_said(Rest, Asked, Slow),
             live_ask(Rest, Asked, maps:remove(P, Slow), How,
                      Answer(P, maps:get(P, Slow), What, Acc));
         {live, _, _, _} -> live_ask(Rest, Asked, Slow, How, Acc);
@@ -262,8 +269,8 @@ live_answer(Rest, Asked, Slow, {{_, Ref}, _, Answer, Until} = How, Acc) ->
         {'DOWN', GMon, process, _, _} -> new_guardian(), live_ask(Rest, Asked, Slow, How, Acc)
     after live_patience() ->
         Waiting = maps:merge(Slow, Asked),
-        {Id, N, N, Since, Said} = get(doing),
-        put(doing, {Id, N, N, Since, tell_live(Waiting, length(Rest), get(doing), Said)}),
+        live_said(Rest, #{}, Waiting),
+        live_inside(Asked),
         Dead = [P || P <- maps:keys(Waiting), not is_process_alive(P)],
         Acc1 = lists:foldl(fun(P, A) -> Answer(P, maps:get(P, Waiting), dead, A) end, Acc, Dead),
         case Rest =:= [] andalso now_ms() >= Until of
@@ -272,11 +279,28 @@ live_answer(Rest, Asked, Slow, {{_, Ref}, _, Answer, Until} = How, Acc) ->
         end
     end.
 
+%% Where none is busy, answers come all the time.
+live_said(Rest, Asked, Slow) ->
+    {Id, N, N, Since, Said} = get(doing),
+    Left = fun() -> length(Rest) + map_size(Asked) end,
+    case tell_live(Slow, Left, get(doing), Said) of
+        Said -> ok;
+        Now -> put(doing, {Id, N, N, Since, Now})
+    end.
+
+%% Which of those that are busy have not come out of the version before.
+live_inside(Busy) ->
+    Inside = maps:filter(fun(P, M) -> erlang:check_old_code(M) andalso check_code(P, M) end, Busy),
+    case get(live_inside) of
+        undefined -> ok;
+        Known -> put(live_inside, maps:merge(Known, Inside))
+    end.
+
 %% Once a second: how many are done, and where three of those are that are waited for.
-tell_live(Waiting, Rest, {Id, N, _, Since, _}, Said) ->
+tell_live(Waiting, Left, {Id, N, _, Since, _}, Said) ->
     case now_ms() of
         Now when Now - Said >= 1000 ->
-            event({step_progress, Id, max(0, N - Rest - map_size(Waiting)), N,
+            event({step_progress, Id, max(0, N - Left() - map_size(Waiting)), N,
                    describe_slow(Waiting, Since, Now)}),
             Now;
         _ -> Said
@@ -330,7 +354,8 @@ live_leave(Users, Until) ->
     live_unblock(Pids),
     {Id, N, N, Since, Said} = get(doing),
     Waiting = maps:from_list([{P, true} || P <- Pids]),
-    put(doing, {Id, N, N, Since, tell_live(Waiting, 0, get(doing), Said)}),
+    Left = fun() -> 0 end,
+    put(doing, {Id, N, N, Since, tell_live(Waiting, Left, get(doing), Said)}),
     Brutal = lists:usort([M || {_, M} <- Still, now_ms() > Until,
                                maps:get(purge, module_map(M), soft) =:= brutal]),
     [begin purging(M, all_users(M), []), code:purge(M) end || M <- Brutal],

@@ -35,6 +35,24 @@ struct Bar<'a> {
     paused: f64,
 }
 
+impl<'a> Bar<'a> {
+    fn new(name: &'a str, what: &'a str, took: f64) -> Self {
+        Self {
+            name,
+            what,
+            from: 0.0,
+            took,
+            drawn: took,
+            spans: 0,
+            is_beside: false,
+            ok: true,
+            slowest: None,
+            attempts: 1,
+            paused: took,
+        }
+    }
+}
+
 /// The picture; a sentence when no step was taken.
 pub(super) fn picture(node: &NodeSection<'_>) -> Markup {
     let bars = bars(node);
@@ -103,11 +121,38 @@ fn px(number: f64) -> String {
 fn bars<'a>(node: &NodeSection<'a>) -> Vec<Bar<'a>> {
     let mut bars: Vec<Bar<'a>> = Vec::new();
     let mut undo = None;
+    // A step that fails or is called off says not how long it took.
+    let mut begun: Option<&Value> = None;
+    let since = |begun: &Value, end: &Value| {
+        let (from, to) = (begun["t"].as_f64()?, end["t"].as_f64()?);
+        Some((to - from).max(0.0) * 1000.0)
+    };
     for line in &node.lines {
-        if line["type"] == "rollback.started" {
-            undo = Some(bars.len());
+        match line["type"].as_str() {
+            Some("step.started") => begun = Some(line),
+            Some("rollback.started") => {
+                let interrupted = begun.take();
+                bars.extend(interrupted.and_then(|begun| {
+                    let took = since(begun, line)?;
+                    let what = begun["what"].as_str().unwrap_or_default();
+                    Some(Bar {
+                        slowest: slowest(node, &begun["id"]),
+                        ok: false,
+                        ..Bar::new(begun["step"].as_str()?, what, took)
+                    })
+                }));
+                undo = Some(bars.len());
+            }
+            _ => {}
         }
         if let Some(mut bar) = bar(node, line) {
+            if line["type"] == "step.finished" {
+                let begun = begun.take();
+                if let (false, Some(begun)) = (bar.ok, begun) {
+                    bar.took = since(begun, line).map_or(bar.took, |took| took.max(bar.took));
+                    bar.drawn = bar.took;
+                }
+            }
             let spanned = undo.filter(|_| line["type"] == "rollback.finished");
             bar.spans = spanned.map_or(0, |since| bars.len() - since);
             bars.push(bar);
@@ -156,17 +201,12 @@ fn bar<'a>(node: &NodeSection<'a>, line: &'a Value) -> Option<Bar<'a>> {
     };
     let took = line["took_ms"].as_f64()?;
     Some(Bar {
-        name,
-        what: line[what].as_str().unwrap_or_default(),
-        from: 0.0,
-        took,
-        drawn: took,
-        spans: 0,
         is_beside,
         ok: line["ok"].as_bool().unwrap_or(true),
         slowest: slowest(node, &line["id"]),
         attempts: line["attempts"].as_u64().unwrap_or(1),
         paused: line["paused_ms"].as_f64().map_or(took, |ms| ms.min(took)),
+        ..Bar::new(name, line[what].as_str().unwrap_or_default(), took)
     })
 }
 
@@ -211,17 +251,8 @@ mod tests {
 
     fn bar(name: &str, from: f64, took: f64) -> Bar<'_> {
         Bar {
-            name,
-            what: "",
             from,
-            took,
-            drawn: took,
-            spans: 0,
-            is_beside: false,
-            ok: true,
-            slowest: None,
-            attempts: 1,
-            paused: took,
+            ..Bar::new(name, "", took)
         }
     }
 

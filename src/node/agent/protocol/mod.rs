@@ -29,7 +29,7 @@ pub use shapes::{
     ChildDifference, ChildDiffers, DownTrial, Form, HeldForms, InsideForm, OtherState, PartForm,
     RehearsalFailure, Shape, StateChecked, TableForm,
 };
-pub use step::{Rehearsed, StepResult};
+pub use step::{Rehearsed, StepResult, WentLive};
 pub use values::{
     Call, Child, Died, EndState, FailedChild, FunPlace, Lingering, ModuleProcess, Process,
     SlowProcess, Stays, StepRef, SurvivorCounts, Survivors, ToConvert, Unconverted,

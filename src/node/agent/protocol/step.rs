@@ -77,6 +77,8 @@ record! {
         /// How many of them a system message has converted; the others have by a callback of their own.
         swept: u64,
         through: u64,
+        /// How many were waited for in a callback of the version before.
+        inside: u64,
         dead: u64,
         /// From the switch to the plain new version.
         us: Micros,
