@@ -55,7 +55,11 @@ pub(super) fn shown(
             let changed: BTreeSet<&Module> = history.changed();
             let apps = drift::apps(facts, &changed);
             let apps = apps.iter().map(|(app, vsn)| format!("{app} {vsn}"));
-            (Weight::Same, apps.collect::<Vec<_>>().join(", "))
+            let unloaded = verdict
+                .unloaded
+                .then(|| "not all of it is loaded yet".to_owned());
+            let why: Vec<String> = apps.chain(unloaded).collect();
+            (Weight::Same, why.join(", "))
         }
     };
     DriftNode {

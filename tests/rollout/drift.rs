@@ -486,6 +486,36 @@ fn a_node_out_of_reach_is_named() {
     assert_eq!(fleet.look(2), "{2,2,12}");
 }
 
+/// On a node that loads code when it is called, what is not loaded yet would be the old version from its disk.
+#[test]
+fn what_is_not_loaded_yet_is_compared_with_the_disk() {
+    let mut fleet = Fleet::new(2);
+    fleet.plan("rollout #{batch => 2}.");
+    fleet.run(&[]).run().exits(0);
+    let name = fleet.name(1).to_owned();
+    fleet.nodes[1].node.kill();
+    let idle = Options {
+        name: Some(name),
+        paths: vec![beams().one.clone()],
+        ..Options::default()
+    };
+    fleet.nodes[1].node = idle.start();
+    let status = fleet.updo(&["status", "plan.updo"]).run().exits(0);
+    status.prints(&[&format!("{}  not all of it is loaded yet", fleet.name(1))]);
+    fleet
+        .updo(&["reconcile", "plan.updo", "--yes"])
+        .run()
+        .exits(0);
+    fleet.nodes[1].node.eval("{ok, _} = fleet_ship:start()");
+    assert_eq!(fleet.look(1), "{2,2,12}");
+    // Loaded it is what it should be.
+    fleet
+        .updo(&["reconcile", "plan.updo", "--yes"])
+        .run()
+        .exits(0)
+        .says(&["nothing to do: 2 nodes run"]);
+}
+
 /// `env => true` reads files that are not kept: it is said.
 #[test]
 fn the_environment_is_not_part_of_a_version() {
