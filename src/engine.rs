@@ -281,6 +281,13 @@ impl Engine {
         }
     }
 
+    #[doc(hidden)]
+    /// The name of the target that nodes belong to; empty when they belong to none.
+    pub fn target_name(&self, nodes: &[NodeName]) -> &str {
+        let target = nodes.first().and_then(|node| self.target_of(node));
+        target.map_or("", |target| target.name.as_str())
+    }
+
     /// The target that a node belongs to; that of a plan with only one is meant for any node.
     pub(crate) fn target_of(&self, node: &NodeName) -> Option<&crate::plan::Target> {
         let targets = &self.plan.targets;

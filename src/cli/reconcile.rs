@@ -17,7 +17,7 @@ use super::exit::Exit;
 use super::signals::Signals;
 use super::{no_undo, rehearse, run};
 use crate::diag::{Code, Diagnostic, Result};
-use crate::engine::drift::{History, Meant, Standing, Verdict, same_digests};
+use crate::engine::drift::{Asked, History, Meant, Standing, Verdict, same_digests};
 use crate::engine::reconcile::{LookedAt, nothing_meant, other_plan, unknown_version};
 use crate::engine::rollout::{PreparedNode, RolloutScope};
 use crate::engine::{Connection, Engine};
@@ -110,6 +110,10 @@ struct Pass {
     walked: Vec<Exit>,
     /// The nodes that run the version now.
     brought: BTreeSet<NodeName>,
+    /// Whether any node runs something else than before.
+    changed: bool,
+    /// Whether the question was answered with no.
+    is_refused: bool,
     /// Nodes that run the version, as a comparison with their disks shows.
     same: usize,
 }
@@ -124,7 +128,7 @@ impl Pass {
         }
         match all.find(|exit| **exit != Exit::Done) {
             None => Exit::Done,
-            Some(_) if !self.brought.is_empty() => Exit::Partly,
+            Some(_) if self.changed => Exit::Partly,
             Some(first) => *first,
         }
     }
@@ -135,7 +139,12 @@ impl<'a> Reconcile<'a> {
     fn history(&self, nodes: &[NodeName]) -> std::result::Result<History, Box<Diagnostic>> {
         let plan = absolute(&self.engine.plan.path);
         let meant = self.args.to.as_deref().map_or(Meant::OfPlan, Meant::Named);
-        let history = History::read(&self.engine.settings, &plan, nodes, meant);
+        let asked = Asked {
+            plan: &plan,
+            target: self.engine.target_name(nodes),
+            nodes,
+        };
+        let history = History::read(&self.engine.settings, asked, meant);
         let Some(one) = history.meant() else {
             let diagnostic = match &self.args.to {
                 Some(run) => Diagnostic::new(
@@ -151,7 +160,7 @@ impl<'a> Reconcile<'a> {
             return Err(Box::new(unknown_version(one)));
         }
         if self.args.to.is_none()
-            && let Some(newer) = history.last_through(nodes)
+            && let Some(newer) = history.last_through()
             && newer.plan() != one.plan()
             && newer.began() > one.began()
         {
@@ -271,19 +280,39 @@ impl<'a> Reconcile<'a> {
         }
     }
 
-    /// Brings nodes to the version. `whole`: all nodes of the target run it afterwards.
+    /// Brings nodes to the version, over those that they lack. `whole`: all nodes of the target run it afterwards.
     fn pass(&mut self, history: &History, due: &[&Judged], whole: bool) -> Pass {
         let mut pass = Pass::default();
-        let mut left: Vec<&Judged> = due.to_vec();
-        // Digests of the same beam differ between some releases: each kind by itself.
-        while let Some(first) = left.first() {
-            let otp = first.looked.facts.otp;
-            let alike = |one: &&Judged| same_digests(one.looked.facts.otp, otp);
-            let (these, others): (Vec<&Judged>, Vec<&Judged>) =
-                left.iter().copied().partition(alike);
-            self.alike(history, otp, &these, whole && others.is_empty(), &mut pass);
-            left = others;
-            if self.engine.settings.interrupt.count() > 0 {
+        let first = due.iter().filter_map(|one| one.verdict.lacks).min();
+        let steps = history.steps(first, &self.engine.settings);
+        for (at, step) in steps.iter().enumerate() {
+            let is_last = at + 1 == steps.len();
+            let lacking = |one: &&&Judged| match one.verdict.lacks {
+                Some(lacks) => step.is_behind(lacks),
+                // What no run explains, or is not loaded yet: no step on the way is known.
+                None => is_last,
+            };
+            let mut left: Vec<&Judged> = due.iter().filter(lacking).copied().collect();
+            left.retain(|one| !pass.failed.contains_key(&one.node));
+            let is_begun = !left.is_empty();
+            // Digests of the same beam differ between some releases: each kind by itself.
+            while let Some(first) = left.first() {
+                let otp = first.looked.facts.otp;
+                let alike = |one: &&Judged| same_digests(one.looked.facts.otp, otp);
+                let (these, others): (Vec<&Judged>, Vec<&Judged>) =
+                    left.iter().copied().partition(alike);
+                let whole = whole && is_last && others.is_empty();
+                self.alike(step, otp, &these, (whole, is_last), &mut pass);
+                left = others;
+                if self.engine.settings.interrupt.count() > 0 || pass.is_refused {
+                    return pass;
+                }
+            }
+            if self.args.dry_run && !is_last && is_begun {
+                let then = steps[at + 1..].iter().filter_map(History::meant);
+                let then: Vec<String> = then.map(|one| one.words()).collect();
+                let line = format!("then on to what these have left: {}", then.join(", "));
+                self.context.ui.status(&line);
                 break;
             }
         }
@@ -295,17 +324,23 @@ impl<'a> Reconcile<'a> {
         history: &History,
         otp: u32,
         due: &[&Judged],
-        whole: bool,
+        (whole, is_last): (bool, bool),
         pass: &mut Pass,
     ) {
         let context = self.context;
         let mut modules: BTreeSet<Module> = history.changed().into_iter().cloned().collect();
-        modules.extend(
-            due.iter()
-                .flat_map(|one| one.verdict.differs.iter().cloned()),
-        );
+        if is_last {
+            let differs = due.iter().flat_map(|one| &one.verdict.differs);
+            modules.extend(differs.cloned());
+        }
         let to = match self.engine.to_version(history, otp, &modules) {
             Ok(to) => to,
+            // The next one may be come to as well without it.
+            Err(all) if !is_last && all.iter().all(|one| one.code == Code::E650) => {
+                let words = history.meant().map_or_else(String::new, |one| one.words());
+                let line = format!("not over {words}: its beams are not kept any more");
+                return self.context.ui.status(&line);
+            }
             Err(all) => {
                 let exit = all.first().map_or(Exit::Bug, |first| Exit::of(first.code));
                 pass.failed
@@ -313,13 +348,26 @@ impl<'a> Reconcile<'a> {
                 return self.say(all);
             }
         };
-        self.say(to.diagnostics);
+        // The file is another one since the earlier runs in any case.
+        let said = to.diagnostics.into_iter();
+        self.say(
+            said.filter(|one| is_last || one.code != Code::W655)
+                .collect(),
+        );
+        if let (false, Some(step)) = (is_last, history.meant()) {
+            let nodes = count(due.len(), "node lacks", "nodes lack");
+            let line = format!(
+                "{nodes} {} as well: first to what it has left",
+                step.words()
+            );
+            context.ui.status(&line);
+        }
         let engine = &to.engine;
         let nodes: Vec<NodeName> = due.iter().map(|one| one.node.clone()).collect();
         let mut prepared: Vec<PreparedNode<'_>> = Vec::new();
         for (one, result) in due.iter().zip(engine.prepare_each(&nodes)) {
             match result {
-                Ok(one) if one.upgrade.is_empty() => pass.same += 1,
+                Ok(one) if one.upgrade.is_empty() => pass.same += usize::from(is_last),
                 Ok(one) => prepared.push(one),
                 Err(diagnostic) => {
                     pass.failed
@@ -384,6 +432,7 @@ impl<'a> Reconcile<'a> {
             .or_else(|| run::ask(context, &self.run_args, &prepared));
         if let Some(exit) = asked {
             pass.walked.push(exit);
+            pass.is_refused = true;
             return;
         }
         match names.len() {
@@ -400,7 +449,12 @@ impl<'a> Reconcile<'a> {
         pass.walked.push(Exit::of_rollout(&outcome));
         for (node, end) in names.into_iter().zip(&outcome.ends) {
             match end {
-                Some(end) if end.is_good() => _ = pass.brought.insert(node),
+                Some(end) if end.is_good() => {
+                    pass.changed = true;
+                    if is_last {
+                        pass.brought.insert(node);
+                    }
+                }
                 Some(end) => _ = pass.failed.insert(node, Exit::of_run(end)),
                 // Not begun: another one has needed a person, or the end was asked for.
                 None => {}

@@ -12,7 +12,7 @@ use super::drift;
 use super::exit::Exit;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::engine::copies::Kept;
-use crate::engine::drift::{History, Meant, Standing, Verdict};
+use crate::engine::drift::{Asked, History, Meant, Standing, Verdict};
 use crate::engine::{self, Engine, Upgrade, leftovers};
 use crate::facts::node::node_facts::{self, NodeFacts};
 use crate::name::{Module, NodeName};
@@ -57,7 +57,12 @@ pub(super) fn run(context: &Context<'_>, args: &StatusArgs) -> Exit {
         Some(plan) => absolute(plan),
         None => PathBuf::new(),
     };
-    let history = History::read(&engine.settings, &plan, &nodes, Meant::Last);
+    let asked = Asked {
+        plan: &plan,
+        target: engine.target_name(&nodes),
+        nodes: &nodes,
+    };
+    let history = History::read(&engine.settings, asked, Meant::Last);
     match nodes.as_slice() {
         [node] => alone(context, &engine, node, args.save, &history),
         nodes => several(context, &engine, nodes, args.save, history),

@@ -118,6 +118,11 @@ impl Milestone {
         self.runs.first().map_or(Path::new(""), |run| &run.plan)
     }
 
+    /// The target of its plan; empty when it had none for these nodes.
+    fn target(&self) -> &str {
+        self.runs.first().map_or("", |run| &run.part.target)
+    }
+
     /// When it began, in seconds since 1970.
     pub fn began(&self) -> u64 {
         self.runs.first().map_or(0, |run| run.began)
@@ -210,12 +215,14 @@ pub struct Verdict {
     pub differs: Vec<Module>,
     /// Those of them that no run explains.
     pub unknown: Vec<Module>,
+    /// The place of the first run that it lacks.
+    pub lacks: Option<usize>,
     /// Whether modules that runs have changed are not loaded: on a node that loads code on demand its disk decides.
     pub unloaded: bool,
 }
 
 /// The records as far as they say which version a node should run.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct History {
     milestones: Vec<Milestone>,
     /// The one whose version is meant.
@@ -229,17 +236,36 @@ pub struct History {
 /// Which version is meant.
 #[derive(Clone, Copy, Debug)]
 pub enum Meant<'a> {
-    /// That of the last run, of any plan, that has gone through on nodes of the target or of this plan.
+    /// That of the last run, of any plan, that has gone through on nodes of the target.
     Last,
-    /// That of the last run of this plan.
+    /// That of the last run of this plan that has gone through on them.
     OfPlan,
     /// That of this run or rollout.
     Named(&'a str),
 }
 
+/// The nodes that are asked about.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The file of the plan, absolute.
+    pub plan: &'a Path,
+    /// The plan's target; empty when it has none for them.
+    pub target: &'a str,
+    /// The nodes of the target.
+    pub nodes: &'a [NodeName],
+}
+
+impl Asked<'_> {
+    /// Whether a run was one of this target.
+    fn is_of(&self, one: &Milestone) -> bool {
+        let is_target = one.target() == self.target && !self.target.is_empty();
+        one.plan() == self.plan && (is_target || one.concerns(self.nodes))
+    }
+}
+
 impl History {
-    /// Reads the records of a state folder. `plan`: the file that is asked for, absolute.
-    pub fn read(settings: &Settings, plan: &Path, nodes: &[NodeName], meant: Meant<'_>) -> Self {
+    /// Reads the records of a state folder, as far as they are about these nodes, or about others of their target.
+    pub fn read(settings: &Settings, asked: Asked<'_>, meant: Meant<'_>) -> Self {
         let records = settings.records();
         let all = records.all();
         let last = all.iter().map(|run| (run.node.clone(), run.clone()));
@@ -248,25 +274,39 @@ impl History {
             milestones: milestones(&records, all),
             ..Self::default()
         };
-        let is_of_plan = |one: &Milestone| one.plan() == plan;
+        let of_target = history.milestones.iter().filter(|one| asked.is_of(one));
+        let theirs = of_target.flat_map(|one| one.runs.iter().map(|run| run.node.clone()));
+        let nodes: Vec<NodeName> = theirs.chain(asked.nodes.iter().cloned()).collect();
+        // Another target may run the same modules, of other versions.
+        history
+            .milestones
+            .retain(|one| asked.is_of(one) || one.concerns(&nodes));
         let is_meant = |one: &Milestone| match meant {
-            Meant::Last => one.is_complete() && (is_of_plan(one) || one.concerns(nodes)),
-            Meant::OfPlan => one.is_complete() && is_of_plan(one),
+            Meant::Last => one.is_complete(),
+            Meant::OfPlan => one.is_complete() && asked.is_of(one),
             Meant::Named(name) => {
                 let is_named = one.name() == name || one.runs.iter().any(|run| run.run == name);
                 is_named && !one.is_undone()
             }
         };
-        history.meant = history.milestones.iter().rposition(is_meant);
-        let runs = history.meant().map_or(&[][..], |one| &one.runs);
-        let new = runs.iter().rev().filter(|run| run.state == "new");
+        let meant = history.milestones.iter().rposition(is_meant);
+        match meant {
+            Some(at) => history.until(at, settings),
+            None => history,
+        }
+    }
+
+    /// The same with the version that another run has left.
+    fn until(mut self, at: usize, settings: &Settings) -> Self {
+        self.meant = Some(at);
+        let new = self.milestones[at].runs.iter();
+        let new = new.filter(|run| run.state == "new");
         let names: BTreeSet<&String> = new.filter_map(|run| run.part.version.as_ref()).collect();
-        let state = &settings.state_dir;
         let mut found: Vec<CodeVersion> = Vec::new();
-        for version in names
-            .into_iter()
-            .filter_map(|name| versions::load(state, name))
-        {
+        for name in names {
+            let Some(version) = versions::load(&settings.state_dir, name) else {
+                continue;
+            };
             // Nodes that load code on demand have loaded more or less of the same.
             match found
                 .iter_mut()
@@ -280,8 +320,24 @@ impl History {
                 None => found.push(version),
             }
         }
-        history.versions = found;
-        history
+        self.versions = found;
+        self
+    }
+
+    /// How a node comes to the version that is meant: over each version of the same plan that it lacks, in their order,
+    /// as the other nodes have. The last one is that version itself.
+    pub fn steps(&self, lacks: Option<usize>, settings: &Settings) -> Vec<Self> {
+        let Some(meant) = self.meant else {
+            return Vec::new();
+        };
+        let between = |at: &usize| {
+            let one = &self.milestones[*at];
+            one.is_complete() && one.plan() == self.milestones[meant].plan()
+        };
+        let before = (lacks.unwrap_or(meant)..meant).filter(between);
+        let before = before.map(|at| self.clone().until(at, settings));
+        let known = before.filter(Self::is_known);
+        known.chain([self.clone()]).collect()
     }
 
     /// The run or rollout whose version is meant.
@@ -289,15 +345,19 @@ impl History {
         self.milestones.get(self.meant?)
     }
 
+    /// Whether the run that is meant is one that a node lacks, when it lacks those from a place on.
+    pub fn is_behind(&self, lacks: usize) -> bool {
+        self.meant.is_some_and(|meant| meant >= lacks)
+    }
+
     /// Whether it is known what nodes ran after the run that is meant.
     pub fn is_known(&self) -> bool {
         !self.versions.is_empty()
     }
 
-    /// The last one that has gone through on nodes of a target, by whatever plan.
-    pub fn last_through(&self, nodes: &[NodeName]) -> Option<&Milestone> {
-        let mut all = self.milestones.iter();
-        all.rfind(|one| one.is_complete() && one.concerns(nodes))
+    /// The last one that has gone through, by whatever plan.
+    pub fn last_through(&self) -> Option<&Milestone> {
+        self.milestones.iter().rfind(|one| one.is_complete())
     }
 
     /// The newest run of a plan, whatever has become of it.
@@ -356,6 +416,7 @@ impl History {
             words: String::new(),
             differs: Vec::new(),
             unknown: Vec::new(),
+            lacks: None,
             unloaded: false,
         };
         let Some(version) = self.version(facts.otp) else {
@@ -395,6 +456,7 @@ impl History {
             (true, None, None) => (Standing::Same, None),
         };
         verdict.standing = standing;
+        verdict.lacks = lacking.filter(|_| standing == Standing::Behind);
         verdict.since = since.map(|one| one.name().to_owned());
         verdict.words = since.map_or_else(String::new, Milestone::words);
         if standing == Standing::Ahead

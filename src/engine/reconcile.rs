@@ -16,7 +16,7 @@ use crate::facts::node::node_facts::{self, NodeFacts};
 use crate::facts::node::node_files::Disk;
 use crate::name::{Module, NodeName};
 use crate::parallel::in_parallel;
-use crate::plan::load::read_text;
+use crate::plan::load::{absolute, read_text};
 use crate::plan::{CodeFrom, Patterns};
 
 /// How many modules a diagnostic names.
@@ -150,21 +150,24 @@ fn recorded(
 
 /// E649: no run has gone through on all nodes.
 pub fn nothing_meant(engine: &Engine, history: &History) -> Diagnostic {
-    let plan = crate::plan::load::absolute(&engine.plan.path);
     let title =
         "no run of this plan has gone through on all nodes: there is no version to bring nodes to";
     let diagnostic = Diagnostic::new(Code::E649, title);
-    match history.newest_of(&plan) {
-        Some(newest) if !newest.is_undone() => diagnostic
+    let plan = absolute(&engine.plan.path);
+    match (history.newest_of(&plan), history.last_through()) {
+        (Some(newest), _) if !newest.is_undone() => diagnostic
             .note(format!("the newest is {}, on some nodes only", newest.words()))
             .help(format!(
                 "upgrade the others: updo run PLAN\nor bring nodes to it all the same: updo reconcile PLAN --to {}",
                 newest.name()
             )),
-        Some(newest) => diagnostic
+        (Some(newest), _) => diagnostic
             .note(format!("{} was rolled back", newest.words()))
             .help("updo run PLAN"),
-        None => diagnostic
+        (None, Some(other)) => diagnostic
+            .note(format!("its nodes were upgraded by another plan: {}, {}", other.words(), other.title()))
+            .help(format!("updo reconcile {}", other.plan().display())),
+        (None, None) => diagnostic
             .note(format!("in {}", engine.settings.state_dir.display()))
             .help("upgrade nodes first: updo run PLAN\nor name the state folder of the machine that has: UPDO_STATE_DIR"),
     }

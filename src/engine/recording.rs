@@ -57,6 +57,7 @@ impl Connection<'_> {
             part: RunPart {
                 // Without it nothing can be brought to this version later; the run is as good.
                 version: drift::keep(&self.engine.settings.state_dir, &version),
+                target: self.target.clone(),
                 ..part.part.clone()
             },
         };

@@ -467,6 +467,7 @@ impl<'e> Walk<'e, '_> {
         let part = RunPart {
             version: None,
             of: Some(self.scope.of),
+            target: String::new(),
             canary: stage.is_canary(),
             to: self.scope.to.clone(),
         };

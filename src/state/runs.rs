@@ -82,6 +82,8 @@ pub struct RunPart {
     pub version: Option<String>,
     /// How many nodes, this one among them, have to be new for all of the target to be.
     pub of: Option<usize>,
+    /// The target of its plan; empty when the plan has none for the node.
+    pub target: String,
     /// Whether the node went first, as a canary of the plan's `rollout`.
     pub canary: bool,
     /// The run or rollout to whose version the node was brought (`updo reconcile`).
@@ -401,6 +403,7 @@ impl RunRecord {
             "goal": summary.goal,
             "version": summary.part.version,
             "of": summary.part.of,
+            "target": summary.part.target,
             "canary": summary.part.canary,
             "to": summary.part.to,
         });
@@ -465,6 +468,7 @@ fn read(folder: &Path) -> Option<(RecordedRun, u64)> {
                 .get("of")
                 .and_then(Value::as_u64)
                 .and_then(|of| usize::try_from(of).ok()),
+            target: field("target").unwrap_or_default(),
             canary: meta.get("canary").and_then(Value::as_bool).unwrap_or(false),
             to: field("to"),
         },
@@ -493,6 +497,7 @@ mod tests {
             part: RunPart {
                 version: Some("5f".to_owned()),
                 of: Some(3),
+                target: "shop".to_owned(),
                 canary: true,
                 to: None,
             },

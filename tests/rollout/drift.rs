@@ -365,6 +365,84 @@ fn a_canary_with_something_newer_is_excepted() {
     none.says(&["there is no run zzzz"]);
 }
 
+/// A node that lacks two runs goes over both, as the others have: so the rollback of the second leaves it as them.
+#[test]
+fn a_node_that_lacks_several_runs_goes_over_each() {
+    let mut fleet = Fleet::new(3);
+    fleet.plan("rollout #{batch => 3}.");
+    let whole = fleet.desk.read("plan.updo");
+    let two = beams().two.to_str().expect("UTF-8");
+    fleet.desk.write(
+        "plan.updo",
+        &whole.replace(two, &format!("{two}/fleet_rate.beam")),
+    );
+    fleet.run(&[]).run().exits(0);
+    let first = fleet.rollout();
+    fleet.desk.write("plan.updo", &whole);
+    fleet.run(&[]).run().exits(0);
+    let second = fleet.rollout();
+    restart(&mut fleet, 1);
+    let line = format!("fleet_rate, fleet_ship since rollout {first}");
+    let as_well = format!("1 node lacks rollout {first} as well");
+    fleet
+        .updo(&["reconcile", "plan.updo", "--dry-run"])
+        .run()
+        .exits(3)
+        .says(&[
+            &line,
+            &as_well,
+            &format!("then on to what these have left: rollout {second}"),
+        ]);
+    assert_eq!(fleet.look(1), "{1,1,10}");
+    let ran = fleet
+        .updo(&["reconcile", "plan.updo", "--yes"])
+        .run()
+        .exits(0);
+    ran.says(&[&line, &as_well]);
+    assert_eq!(fleet.versions(), [2, 2, 2]);
+    fleet.updo(&["rollback", &second, "--yes"]).run().exits(0);
+    let looks: Vec<String> = (0..3).map(|at| fleet.look(at)).collect();
+    assert_eq!(looks, ["{1,1,12}"; 3]);
+    fleet
+        .updo(&["reconcile", "plan.updo", "--yes"])
+        .run()
+        .exits(0)
+        .says(&[&format!("3 nodes run the version of rollout {first}")]);
+    // A step whose beams are gone is left out: the version itself can be come to without it.
+    fleet.run(&[]).run().exits(0);
+    restart(&mut fleet, 1);
+    let rate = fs::read(beams().two.join("fleet_rate.beam")).expect("a beam");
+    let of_rate = |path: &PathBuf| fs::read(path).expect("readable") == rate;
+    let place = kept(&fleet, "state/beams/").into_iter().find(of_rate);
+    fs::remove_file(place.expect("it is kept")).expect("can remove");
+    let ran = fleet
+        .updo(&["reconcile", "plan.updo", "--yes"])
+        .run()
+        .exits(11);
+    ran.says(&[&format!("not over rollout {first}"), "E650"]);
+    assert_eq!(fleet.look(1), "{1,1,10}");
+}
+
+/// What has gone through on one target is no version for another.
+#[test]
+fn the_version_of_another_target_is_not_meant() {
+    let fleet = Fleet::new(2);
+    let text = format!(
+        "plan \"Fleet\".\ntarget north #{{nodes => ['{}']}}.\ntarget south #{{nodes => ['{}']}}.\ncode push [{:?}].\n",
+        fleet.name(0),
+        fleet.name(1),
+        beams().two
+    );
+    fleet.desk.write("plan.updo", &text);
+    fleet.run(&["-t", "north"]).run().exits(0);
+    let run = ["reconcile", "plan.updo", "--yes", "-t"];
+    let south = fleet.updo(&[&run[..], &["south"]].concat()).run().exits(11);
+    south.says(&["E649", "no run of this plan has gone through"]);
+    assert_eq!(fleet.versions(), [2, 1]);
+    let north = fleet.updo(&[&run[..], &["north"]].concat()).run().exits(0);
+    north.says(&["nothing to do: 1 node runs the version of run"]);
+}
+
 /// A rollout that was ended half way is no version for others; nor is one of another plan, unless it is named.
 #[test]
 fn what_has_not_gone_through_is_not_meant() {
@@ -404,7 +482,12 @@ fn what_has_not_gone_through_is_not_meant() {
         .updo(&["reconcile", "other.updo", "--yes"])
         .run()
         .exits(11);
-    other.says(&["E649", "no run of this plan"]);
+    other.says(&[
+        "E649",
+        "no run of this plan",
+        "upgraded by another plan",
+        "updo reconcile ",
+    ]);
 }
 
 /// What is kept is checked before it is loaded anywhere.
