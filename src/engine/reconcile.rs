@@ -6,7 +6,8 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use super::drift::{History, Milestone};
+use super::drift::History;
+use super::milestone::Milestone;
 use super::rollout::{AT_ONCE, PreparedNode};
 use super::{Connection, Engine, Settings};
 use crate::atomic_file;
