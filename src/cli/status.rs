@@ -99,7 +99,10 @@ fn alone(
             };
             let meant = drift::meant(history);
             let line = match verdict.standing {
-                Standing::Same => format!("  version  {meant}{why}\n"),
+                Standing::Same => {
+                    let meant = meant.strip_prefix("the version of ").unwrap_or(&meant);
+                    format!("  version  {meant}{why}\n")
+                }
                 _ => format!("  version  {}{why}; not {meant}\n", shown.word),
             };
             context.ui.data(&line);

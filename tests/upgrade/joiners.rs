@@ -47,10 +47,10 @@ fn a_release_from_its_old_image_is_brought_to_the_version_of_the_last_run() {
     is(&node, Is::New, &pids);
     // What it has written is what the run had: each beam in the folder of its application, and in the boot files.
     assert_eq!(differing(&new, &srv.files()), Vec::<String>::new());
-    desk.on(&node, &["status", &path]).run().exits(0).prints(&[
-        &format!("version  the version of run {first}"),
-        "bank 1.0.0",
-    ]);
+    desk.on(&node, &["status", &path])
+        .run()
+        .exits(0)
+        .prints(&[&format!("version  run {first}"), "bank 1.0.0"]);
     desk.on(&node, &["rollback", "--yes"]).run().exits(0);
     is(&node, Is::Old, &pids);
     assert_eq!(differing(&old, &srv.files()), Vec::<String>::new());
