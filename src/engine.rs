@@ -9,13 +9,16 @@ mod connection;
 pub mod copies;
 mod discovery;
 mod dist_optfile;
+pub mod drift;
 mod environment;
 mod gate;
 mod hold;
 pub mod leftovers;
+pub mod milestone;
 mod old_builds;
 pub mod past_runs;
 mod prepare;
+pub mod reconcile;
 mod recording;
 pub mod rehearsal;
 mod rehearsal_back;
@@ -277,6 +280,13 @@ impl Engine {
             session,
             warning: None,
         }
+    }
+
+    #[doc(hidden)]
+    /// The name of the target that nodes belong to; empty when they belong to none.
+    pub fn target_name(&self, nodes: &[NodeName]) -> &str {
+        let target = nodes.first().and_then(|node| self.target_of(node));
+        target.map_or("", |target| target.name.as_str())
     }
 
     /// The target that a node belongs to; that of a plan with only one is meant for any node.

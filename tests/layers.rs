@@ -91,7 +91,7 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
             &["args"],
             &["env_flags"],
             &["context"],
-            &["pager", "same", "screen", "signals", "trace"],
+            &["drift", "pager", "same", "screen", "signals", "trace"],
             // Commands, and what other commands take of them.
             &["eval", "log", "relup", "report"],
             &["preview", "event_sinks"],
@@ -111,6 +111,7 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
                 "mcp",
                 "mend",
                 "new",
+                "reconcile",
                 "repl",
                 "rollback",
                 "run",

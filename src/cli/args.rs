@@ -29,7 +29,7 @@ pub use push::*;
     disable_help_subcommand = true
 )]
 #[command(
-    after_help = "Only `run`, `watch`, `rollback`, `attach`, `mend`, `eval` and `repl` can change a node; `rehearse` loads temporary modules.\n\
+    after_help = "Only `run`, `reconcile`, `watch`, `rollback`, `attach`, `mend`, `eval` and `repl` can change a node; `rehearse` loads temporary modules.\n\
     Every flag has an environment variable of lower precedence: UPDO_NO_VERIFY for --no-verify.\n\
     Exit codes: 0 done, 1 plan has errors, 2 wrong usage, 3 something to do, 10-19 nothing was changed, 20 undone,\n\
     21 needs manual repair, 22 some nodes are new, 23 connection lost, 70 a bug in updo."
@@ -116,6 +116,8 @@ pub enum Command {
     /// Preview, ask, upgrade, verify
     #[command(visible_alias = "r")]
     Run(RunArgs),
+    /// Bring nodes that joined later, or were restarted from old files, to the version of the plan's last run
+    Reconcile(ReconcileArgs),
     /// For development: upgrade what is rebuilt, as it comes, until ctrl-c
     Watch(WatchArgs),
     /// The dependency graph of the changed modules; with --beams the call graph, offline

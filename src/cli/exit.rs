@@ -58,7 +58,9 @@ impl Exit {
             | Code::E512 => Self::Connect,
             Code::E505 => Self::Locked,
             Code::E602 => Self::Changed,
-            Code::E601 | Code::E317 | Code::E627 | Code::E640 => Self::Precondition,
+            Code::E601 | Code::E317 | Code::E627 | Code::E640 | Code::E649 | Code::E650 => {
+                Self::Precondition
+            }
             Code::E603
             | Code::E605
             | Code::E607

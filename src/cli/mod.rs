@@ -10,6 +10,7 @@ mod config;
 mod context;
 mod diff;
 mod doctor;
+mod drift;
 mod env_flags;
 mod eval;
 mod event_sinks;
@@ -28,6 +29,7 @@ mod new;
 mod no_undo;
 mod pager;
 mod preview;
+mod reconcile;
 mod rehearse;
 mod relup;
 mod repl;
@@ -133,6 +135,7 @@ pub fn main() -> Exit {
         Command::New(args) => new::run(&context, args),
         Command::Preview(args) => preview::run(&context, args),
         Command::Run(args) => run::run(&context, args),
+        Command::Reconcile(args) => reconcile::run(&context, args),
         Command::Watch(args) => watch::run(&context, args),
         Command::Graph(args) => graph::run(&context, args),
         Command::Diff(args) => diff::run(&context, args),
@@ -169,8 +172,8 @@ pub fn main() -> Exit {
 /// Whether a command believes what is in the state folder.
 fn uses_state(command: &Command) -> bool {
     use Command::{
-        Attach, Diff, Explain, Graph, Log, Preview, Repl, Replay, Report, Rollback, Run, Status,
-        Watch,
+        Attach, Diff, Explain, Graph, Log, Preview, Reconcile, Repl, Replay, Report, Rollback, Run,
+        Status, Watch,
     };
     matches!(
         command,
@@ -180,6 +183,7 @@ fn uses_state(command: &Command) -> bool {
             | Graph(_)
             | Log(_)
             | Preview(_)
+            | Reconcile(_)
             | Repl(_)
             | Replay(_)
             | Report(_)

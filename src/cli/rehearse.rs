@@ -188,10 +188,31 @@ pub(super) fn before_run(
     prepared_nodes: &mut [PreparedNode<'_>],
     stream: &mut OutputStream,
 ) -> Result<(), Exit> {
+    let fails = of_each(context, engine, prepared_nodes, stream);
+    let Some(first) = fails.into_iter().flatten().next() else {
+        return Ok(());
+    };
+    if first == Exit::Rehearsal {
+        let live = |prepared: &PreparedNode<'_>| prepared.upgrade.script.is_live();
+        context.ui.status(match prepared_nodes.iter().any(live) {
+            true => "nothing was changed",
+            false => "nothing was changed; to run it all the same: --no-rehearsal",
+        });
+    }
+    Err(first)
+}
+
+/// The same for each node by itself: the exit code of those that must not begin.
+pub(super) fn of_each(
+    context: &Context<'_>,
+    engine: &Engine,
+    prepared_nodes: &mut [PreparedNode<'_>],
+    stream: &mut OutputStream,
+) -> Vec<Option<Exit>> {
     let ui = &context.ui;
     let alone = prepared_nodes.len() == 1;
     let mut all = Vec::new();
-    let (mut fails, mut live) = (false, false);
+    let mut fails = Vec::new();
     let (mut named, mut others) = (0, 0);
     let rehearsals = PreparedNode::rehearse_all(prepared_nodes, &|node, module, done, all| {
         let on = if alone {
@@ -204,12 +225,22 @@ pub(super) fn before_run(
         ));
     });
     for (prepared, done) in prepared_nodes.iter_mut().zip(rehearsals) {
+        let name = node(prepared).clone();
         let done = match done {
             Ok(Some(done)) => done,
-            Ok(None) => continue,
-            Err(diagnostic) => return Err(context.fail(*diagnostic, &engine.plan.sources)),
+            Ok(None) => {
+                fails.push(None);
+                continue;
+            }
+            Err(diagnostic) => {
+                fails.push(Some(Exit::of(diagnostic.code)));
+                all.push(match alone {
+                    true => *diagnostic,
+                    false => diagnostic.note(format!("on {name}")),
+                });
+                continue;
+            }
         };
-        let name = node(prepared).clone();
         let on = if alone { "" } else { name.as_str() };
         let looked = judged(&engine.plan, &name, &mut prepared.upgrade, &done, on);
         let is_named = ui.full
@@ -237,8 +268,7 @@ pub(super) fn before_run(
             ui.status(&line);
         }
         stream.head(context, std::slice::from_ref(&looked.phase.event));
-        live |= prepared.upgrade.script.is_live();
-        fails |= looked.fails;
+        fails.push(looked.fails.then_some(Exit::Rehearsal));
         prepared.rehearsed = Some(looked.phase);
         all.extend(looked.found.into_iter().map(|diagnostic| match alone {
             true => diagnostic,
@@ -250,12 +280,5 @@ pub(super) fn before_run(
         ui.status(&format!("rehearsal on {nodes}: all states convert"));
     }
     ui.diagnostics(&all, &engine.plan.sources);
-    if fails {
-        ui.status(match live {
-            true => "nothing was changed",
-            false => "nothing was changed; to run it all the same: --no-rehearsal",
-        });
-        return Err(Exit::Rehearsal);
-    }
-    Ok(())
+    fails
 }

@@ -63,12 +63,19 @@ pub(super) fn run(context: &Context<'_>, args: &RollbackArgs) -> Exit {
 }
 
 /// The runs that are meant, in the order in which they are undone: one, or those of a rollout that went through, the
-/// last node first, with its name. The newest of all when nothing is named.
+/// last node first, with its name; nodes that were brought to its version later are among them. The newest of all when
+/// nothing is named.
 fn wanted(records: &RunRecords, name: Option<&str>) -> (Vec<RecordedRun>, Option<String>) {
     let whole = |rollout: &str| {
         let mut runs = records.rollout(rollout);
+        if !runs.is_empty() {
+            runs.extend(records.brought_to(rollout));
+        }
         runs.retain(|run| records.is_undoable(run));
         runs.reverse();
+        // A node that was restarted from old files and brought there again has two: the second one has made what it runs.
+        let mut once = BTreeSet::new();
+        runs.retain(|run| once.insert(run.node.clone()));
         (runs, Some(rollout.to_owned()))
     };
     match (records.find(name), name) {
@@ -308,6 +315,22 @@ fn ending(context: &Context<'_>, undo: &Undo) -> Result<()> {
     Ok(())
 }
 
+/// What a node ran in an earlier life went with it: runs of the same rollout there cannot be undone any more.
+fn earlier_lives(records: &RunRecords, undone: &RecordedRun) {
+    let Some(rollout) = undone.part.to.as_deref() else {
+        return;
+    };
+    let runs = records.rollout(rollout).into_iter();
+    let earlier = runs.filter(|run| {
+        run.node == undone.node && run.state == "new" && run.creation != undone.creation
+    });
+    for run in earlier {
+        if let Ok(record) = records.resume(&run) {
+            record.finish("undone");
+        }
+    }
+}
+
 /// Undoes one run on one node.
 fn one(context: &Context<'_>, settings: &Settings, undo: &Undo) -> Exit {
     let (ui, summary) = (&context.ui, &undo.summary);
@@ -331,6 +354,9 @@ fn one(context: &Context<'_>, settings: &Settings, undo: &Undo) -> Exit {
     });
     drop(screen);
     let exit = Exit::of_rollback(&outcome);
+    if outcome.state == NodeState::Old {
+        earlier_lives(&settings.records(), summary);
+    }
     if exit == Exit::Lost {
         ui.error_line(&format!(
             "\nthe run continues on {}: updo attach {run}",

@@ -18,7 +18,7 @@ use super::screen::{Ending, Screen, ScreenHeader};
 use super::signals::Signals;
 use crate::diag::{Code, Diagnostic, Severity, SourceMap};
 use crate::engine::Engine;
-use crate::engine::rollout::{PreparedNode, RolloutEvent, Watcher, run_rollout};
+use crate::engine::rollout::{PreparedNode, RolloutEvent, RolloutScope, Watcher, run_rollout};
 use crate::engine::saved_script::Saved;
 use crate::exec::rollout_checks::{RolloutChecks, RolloutOutcome};
 use crate::exec::{Event, Outcome, steps};
@@ -137,6 +137,8 @@ struct RolloutSelection {
     whole: usize,
     /// Whether all of them are new when it is over.
     all: bool,
+    /// Whether nodes of the target are left out of which it is not known what they run.
+    parts: bool,
 }
 
 impl RolloutSelection {
@@ -200,6 +202,7 @@ impl RolloutSelection {
             nodes,
             whole: all.len(),
             all: args.only_node.is_none() && !args.canary_only,
+            parts: args.only_node.is_some() || args.from.is_some(),
         })
     }
 
@@ -288,12 +291,14 @@ impl RolloutSelection {
             1 => signals.begin(),
             _ => signals.begin_several(),
         }
-        let exit = match prepared_nodes.as_slice() {
-            [_] if engine.plan.holds.is_empty() => {
-                self.alone(context, engine, &prepared_nodes, &stages, stream)
-            }
-            _ => self.run_rollout(context, engine, &prepared_nodes, &stages, stream),
+        let scope = RolloutScope {
+            whole: self.all,
+            of: if self.parts { self.whole } else { left.len() },
+            to: None,
         };
+        let rollout = &self.rollout;
+        let how = (rollout, &stages[..], &scope);
+        let exit = Exit::of_rollout(&walk(context, engine, &prepared_nodes, how, stream));
         for prepared in prepared_nodes {
             // The process ends soon: the facts of thousands of modules need not be given back piece by piece.
             let _kept = ManuallyDrop::new(prepared.upgrade);
@@ -308,101 +313,94 @@ impl RolloutSelection {
         }
         exit
     }
+}
 
-    /// One node: all of the screen is for it.
-    fn alone<'e>(
-        &self,
-        context: &Context<'_>,
-        engine: &'e Engine,
-        prepared_nodes: &[PreparedNode<'e>],
-        stages: &[Stage],
-        stream: &mut OutputStream,
-    ) -> Exit {
-        let prepared = &prepared_nodes[0];
-        let steps = steps::soaked(
-            &prepared.upgrade.script,
-            &prepared.upgrade.rules,
-            engine.plan.soak,
-        )
-        .len()
-            + 1;
-        let node = node(prepared).clone();
-        let head = ScreenHeader {
-            node: &node,
-            title: &engine.plan.title,
-            steps: Some(steps),
-            deadline: engine.plan.deadline,
-            ending: Ending::Run,
-            rejoined: false,
-            is_brief: false,
-            undo: prepared.upgrade.has_way_back(),
-        };
-        let mut one = One {
-            context,
-            engine,
-            head: match stream.is_wanted(context) {
-                true => prepared.connection.head(&prepared.upgrade),
-                false => Vec::new(),
-            },
-            rollout: String::new(),
-            screen: Screen::open(&context.ui, &head),
-            stream,
-        };
-        let rollout_outcome = run_rollout(
-            engine,
-            prepared_nodes,
-            &self.rollout,
-            stages,
-            self.all,
-            &mut one,
-        );
-        drop(one);
-        Exit::of_rollout(&rollout_outcome)
+/// Runs prepared nodes, as a rollout of these stages; what is to be asked was asked.
+pub(super) fn walk<'e>(
+    context: &Context<'_>,
+    engine: &'e Engine,
+    prepared_nodes: &[PreparedNode<'e>],
+    how: (&Rollout, &[Stage], &RolloutScope),
+    stream: &mut OutputStream,
+) -> RolloutOutcome {
+    match prepared_nodes {
+        [prepared] if engine.plan.holds.is_empty() => alone(context, engine, prepared, how, stream),
+        _ => several(context, engine, prepared_nodes, how, stream),
     }
+}
 
-    /// Several nodes: a line for each.
-    fn run_rollout<'e>(
-        &self,
-        context: &Context<'_>,
-        engine: &'e Engine,
-        prepared_nodes: &[PreparedNode<'e>],
-        stages: &[Stage],
-        stream: &mut OutputStream,
-    ) -> Exit {
-        let began = Instant::now();
-        let mut walking = Walking::open(context, engine, stream, prepared_nodes, stages);
-        let rollout_outcome = run_rollout(
-            engine,
-            prepared_nodes,
-            &self.rollout,
-            stages,
-            self.all,
-            &mut walking,
-        );
-        drop(walking);
-        let took = began.elapsed();
-        let exit = Exit::of_rollout(&rollout_outcome);
-        finished(stream, &rollout_outcome, took);
-        let ui = &context.ui;
-        if exit != Exit::Done {
-            let dot = if ui.style.unicode { "·" } else { "-" };
-            let stop = ended_early(&rollout_outcome, dot);
-            ui.diagnostics(&stop.into_iter().collect::<Vec<_>>(), &engine.plan.sources);
-        }
-        let modules = prepared_nodes
-            .iter()
-            .map(|prepared| prepared.upgrade.script.high.len());
-        let title = &engine.plan.title;
-        let last = rollout::last(
-            &rollout_outcome,
-            title,
-            modules.max().unwrap_or(0),
-            took,
-            ui.style,
-        );
-        ui.error_line(&format!("\n{last}"));
-        exit
+/// One node: all of the screen is for it.
+fn alone<'e>(
+    context: &Context<'_>,
+    engine: &'e Engine,
+    prepared: &PreparedNode<'e>,
+    (rollout, stages, scope): (&Rollout, &[Stage], &RolloutScope),
+    stream: &mut OutputStream,
+) -> RolloutOutcome {
+    let upgrade = &prepared.upgrade;
+    let steps = steps::soaked(&upgrade.script, &upgrade.rules, engine.plan.soak);
+    let node = node(prepared).clone();
+    let head = ScreenHeader {
+        node: &node,
+        title: &engine.plan.title,
+        steps: Some(steps.len() + 1),
+        deadline: engine.plan.deadline,
+        ending: Ending::Run,
+        rejoined: false,
+        is_brief: false,
+        undo: upgrade.has_way_back(),
+    };
+    let mut one = One {
+        context,
+        engine,
+        head: match stream.is_wanted(context) {
+            true => prepared.connection.head(upgrade),
+            false => Vec::new(),
+        },
+        rollout: String::new(),
+        screen: Screen::open(&context.ui, &head),
+        stream,
+    };
+    let nodes = std::slice::from_ref(prepared);
+    let rollout_outcome = run_rollout(engine, nodes, rollout, stages, scope, &mut one);
+    drop(one);
+    rollout_outcome
+}
+
+/// Several nodes: a line for each.
+fn several<'e>(
+    context: &Context<'_>,
+    engine: &'e Engine,
+    prepared_nodes: &[PreparedNode<'e>],
+    (plan, stages, scope): (&Rollout, &[Stage], &RolloutScope),
+    stream: &mut OutputStream,
+) -> RolloutOutcome {
+    let began = Instant::now();
+    let mut walking = Walking::open(context, engine, stream, prepared_nodes, stages);
+    let rollout_outcome = run_rollout(engine, prepared_nodes, plan, stages, scope, &mut walking);
+    drop(walking);
+    let took = began.elapsed();
+    let exit = Exit::of_rollout(&rollout_outcome);
+    finished(stream, &rollout_outcome, took);
+    let ui = &context.ui;
+    if exit != Exit::Done {
+        let dot = if ui.style.unicode { "·" } else { "-" };
+        let stop = ended_early(&rollout_outcome, dot);
+        ui.diagnostics(&stop.into_iter().collect::<Vec<_>>(), &engine.plan.sources);
     }
+    let modules = prepared_nodes
+        .iter()
+        .map(|prepared| prepared.upgrade.script.high.len());
+    let title = &engine.plan.title;
+    let last = rollout::last(
+        &rollout_outcome,
+        title,
+        modules.max().unwrap_or(0),
+        took,
+        ui.style,
+    );
+    ui.error_line(&format!("\n{last}"));
+    rollout_outcome
 }
 
 /// The last line of the stream.
@@ -458,7 +456,7 @@ fn node<'a>(prepared: &'a PreparedNode<'_>) -> &'a NodeName {
 
 /// Shows what will happen on every node; whether it is refused somewhere. Nodes where the same will happen are shown
 /// once.
-fn show(
+pub(super) fn show(
     context: &Context<'_>,
     engine: &Engine,
     args: &RunArgs,
@@ -503,7 +501,11 @@ fn show(
 }
 
 /// The numbers, and the question; an exit code when it ends here.
-fn ask(context: &Context<'_>, args: &RunArgs, prepared_nodes: &[PreparedNode<'_>]) -> Option<Exit> {
+pub(super) fn ask(
+    context: &Context<'_>,
+    args: &RunArgs,
+    prepared_nodes: &[PreparedNode<'_>],
+) -> Option<Exit> {
     let ui = &context.ui;
     let modules = prepared_nodes
         .iter()

@@ -1,20 +1,31 @@
-//! `updo status`: what a node runs and what differs. Copies of the running beams are kept by every comparison; `--save`
-//! keeps all of them, however long it takes, says which cannot be kept, and ends with exit code 1 when none can.
+//! `updo status`: what a node runs and what differs; of several nodes, which one runs which version.
+//!
+//! Copies of the running beams are kept by every comparison; `--save` keeps all of them, however long it takes, says which cannot be kept, and ends with exit code 1 when none can.
+
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
 use super::args::StatusArgs;
 use super::context::Context;
+use super::drift;
 use super::exit::Exit;
 use crate::diag::{Code, Diagnostic, Result};
 use crate::engine::copies::Kept;
-use crate::engine::{self, Engine, leftovers};
-use crate::facts::node::node_facts;
-use crate::name::NodeName;
+use crate::engine::drift::{Asked, History, Meant, Standing, Verdict};
+use crate::engine::{self, Engine, Upgrade, leftovers};
+use crate::facts::node::node_facts::{self, NodeFacts};
+use crate::name::{Module, NodeName};
 use crate::node::Session;
 use crate::node::agent::{self, PresenceError};
+use crate::parallel::in_parallel;
+use crate::plan::load::absolute;
+use crate::report::drift::{nodes as some_nodes, text};
 use crate::report::style::count;
-use crate::state::runs::RunRecords;
+use crate::state::runs::{RecordedRun, RunRecords};
+
+/// How many nodes are looked at at the same time.
+const AT_ONCE: usize = 8;
 
 /// How many modules that cannot be kept are named.
 const SHOWN: usize = 5;
@@ -42,18 +53,169 @@ pub(super) fn run(context: &Context<'_>, args: &StatusArgs) -> Exit {
         Ok(nodes) => nodes,
         Err(diagnostic) => return context.fail(*diagnostic, &engine.plan.sources),
     };
-    let mut all = Vec::new();
+    let plan = match &args.plan {
+        Some(plan) => absolute(plan),
+        None => PathBuf::new(),
+    };
+    let asked = Asked {
+        plan: &plan,
+        target: engine.target_name(&nodes),
+        nodes: &nodes,
+    };
+    let history = History::read(&engine.settings, asked, Meant::Last);
+    match nodes.as_slice() {
+        [node] => alone(context, &engine, node, args.save, &history),
+        nodes => several(context, &engine, nodes, args.save, history),
+    }
+}
+
+/// One node, with everything that there is to say.
+fn alone(
+    context: &Context<'_>,
+    engine: &Engine,
+    node: &NodeName,
+    save: bool,
+    history: &History,
+) -> Exit {
+    let status = match Status::of(engine, node, save) {
+        Ok(status) => status,
+        Err(diagnostic) => return context.fail(*diagnostic, &engine.plan.sources),
+    };
+    let verdict = status.verdict(history);
     let mut exit = Exit::Done;
-    for node in nodes {
-        match one(context, &engine, &node, args.save, &mut exit) {
-            Ok(document) => all.push(document),
-            Err(diagnostic) => return context.fail(*diagnostic, &engine.plan.sources),
-        }
+    if let Some(diagnostic) = &status.dead {
+        exit = context.fail(diagnostic.clone(), &engine.plan.sources);
     }
     if context.ui.json {
-        context.ui.json(&format!("{:#}\n", Value::Array(all)));
+        let document = status.document(history, verdict.as_ref());
+        context.ui.json(&format!("{:#}\n", json!([document])));
+    } else {
+        context.ui.data(&status.text());
+        if let Some(verdict) = &verdict {
+            let shown = drift::shown(node, verdict, history, &status.facts);
+            let why = match shown.why.as_str() {
+                "" => String::new(),
+                why => format!("  {why}"),
+            };
+            let meant = drift::meant(history);
+            let line = match verdict.standing {
+                Standing::Same => {
+                    let meant = meant.strip_prefix("the version of ").unwrap_or(&meant);
+                    format!("  version  {meant}{why}\n")
+                }
+                _ => format!("  version  {}{why}; not {meant}\n", shown.word),
+            };
+            context.ui.data(&line);
+        }
+        context.ui.data(&status.kept_line());
+        for change in &status.changes {
+            context.ui.data(&format!("  {}\n", change.line()));
+        }
     }
+    context
+        .ui
+        .diagnostics(&status.diagnostics, &engine.plan.sources);
+    status.exit(exit)
+}
+
+/// Several nodes: those of which the same is to be said together, and only what is unusual of each.
+fn several(
+    context: &Context<'_>,
+    engine: &Engine,
+    nodes: &[NodeName],
+    save: bool,
+    mut history: History,
+) -> Exit {
+    let ui = &context.ui;
+    let look = |(): &mut (), node: &NodeName| Status::of(engine, node, save);
+    let all = in_parallel(nodes, AT_ONCE, || (), look);
+    if !history.is_known() {
+        let facts: Vec<&NodeFacts> = all.iter().flatten().map(|status| &status.facts).collect();
+        history.of_most(&facts);
+    }
+    let mut exit = Exit::Done;
+    let (mut lines, mut documents, mut unusual) = (Vec::new(), Vec::new(), Vec::new());
+    let mut changes: Vec<(String, Vec<NodeName>)> = Vec::new();
+    let mut diagnostics: Vec<(Diagnostic, Vec<&NodeName>)> = Vec::new();
+    for (node, status) in nodes.iter().zip(&all) {
+        let status = match status {
+            Ok(status) => status,
+            Err(diagnostic) => {
+                if exit == Exit::Done {
+                    exit = Exit::of(diagnostic.code);
+                }
+                lines.push(drift::unreached(node, diagnostic));
+                documents.push(json!({ "node": node.as_str(), "error": diagnostic.code.as_str() }));
+                together(&mut diagnostics, diagnostic, node);
+                continue;
+            }
+        };
+        let verdict = history.judge(node, status.creation, &status.facts);
+        lines.push(drift::shown(node, &verdict, &history, &status.facts));
+        documents.push(status.document(&history, Some(&verdict)));
+        unusual.extend(status.unusual());
+        let what: Vec<String> = status.changes.iter().map(Change::words).collect();
+        if !what.is_empty() {
+            let what = what.join(", ");
+            match changes.iter_mut().find(|(known, _)| *known == what) {
+                Some((_, nodes)) => nodes.push(node.clone()),
+                None => changes.push((what, vec![node.clone()])),
+            }
+        }
+        if let Some(diagnostic) = &status.dead {
+            exit = Exit::of(diagnostic.code);
+            together(&mut diagnostics, diagnostic, node);
+        }
+        for diagnostic in &status.diagnostics {
+            together(&mut diagnostics, diagnostic, node);
+        }
+        exit = status.exit(exit);
+    }
+    if ui.json {
+        ui.json(&format!("{:#}\n", Value::Array(documents)));
+    } else {
+        ui.data(&text(&drift::meant(&history), &lines, ui.out_style));
+        for line in unusual {
+            ui.data(&format!("  {line}\n"));
+        }
+        for (what, nodes) in &changes {
+            let nodes: Vec<&NodeName> = nodes.iter().collect();
+            ui.data(&format!("  new code      {}: {what}\n", some_nodes(&nodes)));
+        }
+        if save {
+            let kept = all
+                .iter()
+                .flatten()
+                .filter_map(|status| status.kept.as_ref());
+            let (now, wanted) = kept.fold((0, 0), |(now, wanted), kept| {
+                (now + kept.now, wanted + kept.wanted)
+            });
+            ui.data(&format!(
+                "kept {now} of {}\n",
+                count(wanted, "beam", "beams")
+            ));
+        }
+    }
+    let diagnostics = diagnostics
+        .into_iter()
+        .map(|(diagnostic, nodes)| diagnostic.note(format!("on {}", some_nodes(&nodes))));
+    ui.diagnostics(&diagnostics.collect::<Vec<_>>(), &engine.plan.sources);
     exit
+}
+
+/// What is said of several nodes is said once.
+fn together<'n>(
+    all: &mut Vec<(Diagnostic, Vec<&'n NodeName>)>,
+    diagnostic: &Diagnostic,
+    node: &'n NodeName,
+) {
+    let same = |(one, _): &&mut (Diagnostic, Vec<&NodeName>)| {
+        one.code == diagnostic.code && one.title == diagnostic.title
+    };
+    match all.iter_mut().find(same) {
+        Some((_, nodes)) => nodes.push(node),
+        None => all.push((diagnostic.clone(), vec![node])),
+    }
 }
 
 /// The holder of a node's lock, in words, and the name of the run.
@@ -102,98 +264,222 @@ fn not_kept(kept: &Kept, node: &NodeName) -> Option<(Diagnostic, Exit)> {
     Some((diagnostic, exit))
 }
 
-fn one(
-    context: &Context<'_>,
-    engine: &Engine,
-    node: &NodeName,
-    save: bool,
-    exit: &mut Exit,
-) -> Result<Value> {
-    let connection = engine.connect(node)?;
-    let facts = node_facts::gather(&connection.session)?;
-    let modules = facts.loaded.len();
-    let apps = facts.apps.values().filter(|app| app.is_started).count();
-    let (held, run) = lock(&connection.session)?;
-    let records = RunRecords::new(&engine.settings.state_dir).all();
-    let last = records.iter().rev().find(|run| run.node == *node);
-    let say = |text: &str| {
-        if !context.ui.json {
-            context.ui.data(text);
+/// A module that differs from the new code.
+struct Change {
+    module: Module,
+    is_new: bool,
+    has_way_back: bool,
+}
+
+impl Change {
+    fn of(upgrade: &Upgrade) -> Vec<Self> {
+        let modules = upgrade.changes.modules.iter();
+        let changes = modules.map(|(module, changed)| Self {
+            module: module.clone(),
+            is_new: changed.is_new() && changed.unloaded.is_none(),
+            has_way_back: changed.loaded.is_none() || changed.old.is_some(),
+        });
+        changes.collect()
+    }
+
+    fn word(&self) -> &'static str {
+        if self.is_new { "new" } else { "changed" }
+    }
+
+    fn line(&self) -> String {
+        let undo = if self.has_way_back {
+            ""
+        } else {
+            "  no way back"
+        };
+        format!("{:<7}  {}{undo}", self.word(), self.module)
+    }
+
+    fn words(&self) -> String {
+        match (self.is_new, self.has_way_back) {
+            (true, _) => format!("{} (new)", self.module),
+            (false, true) => self.module.to_string(),
+            (false, false) => format!("{} (no way back)", self.module),
         }
-    };
-    say(&format!(
-        "{node}: OTP {}, {} loaded, {} running\n  lock     {held}\n",
-        facts.otp,
-        count(modules, "module", "modules"),
-        count(apps, "application", "applications")
-    ));
-    if let Some(last) = last {
-        let (run, state, title) = (&last.run, &last.state, &last.title);
-        let time = super::time::time(last.began);
-        say(&format!("  last     run {run}  {time}  {state}  {title}\n"));
     }
-    let traces = leftovers::inspect(&connection.session, &engine.settings.records())?;
-    let lines = traces.as_ref().map(leftovers::Traces::lines);
-    for line in lines.iter().flatten() {
-        say(&format!("  left     {line}\n"));
+}
+
+/// What is known of a node.
+struct Status {
+    node: NodeName,
+    creation: u32,
+    facts: NodeFacts,
+    /// How many applications run.
+    apps: usize,
+    /// The lock in words, and the name of the run that has it or had it last.
+    lock: (String, Option<String>),
+    last: Option<RecordedRun>,
+    /// What a run whose processes were killed has left.
+    left: Option<Vec<String>>,
+    dead: Option<Diagnostic>,
+    changes: Vec<Change>,
+    kept: Option<Kept>,
+    /// Why it could not be compared with the new code.
+    failed: Option<Exit>,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl Status {
+    /// Looks at a node.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or compared.
+    fn of(engine: &Engine, node: &NodeName, save: bool) -> Result<Self> {
+        let connection = engine.connect(node)?;
+        let facts = node_facts::gather(&connection.session)?;
+        let lock = lock(&connection.session)?;
+        let records = RunRecords::new(&engine.settings.state_dir).all();
+        let traces = leftovers::inspect(&connection.session, &engine.settings.records())?;
+        let left = traces.as_ref().map(leftovers::Traces::lines);
+        let mut status = Self {
+            node: node.clone(),
+            creation: connection.session.creation(),
+            apps: facts.apps.values().filter(|app| app.is_started).count(),
+            facts,
+            lock,
+            last: records.into_iter().rev().find(|run| run.node == *node),
+            left,
+            dead: traces.and_then(|traces| traces.diagnostic()),
+            changes: Vec::new(),
+            kept: None,
+            failed: None,
+            diagnostics: Vec::new(),
+        };
+        if save {
+            let kept = connection.keep_copies(&status.facts, None)?;
+            status.diagnostics = connection.warning.into_iter().collect();
+            if let Some((diagnostic, _)) = not_kept(&kept, node) {
+                status.diagnostics.insert(0, diagnostic);
+            }
+            status.kept = Some(kept);
+            return Ok(status);
+        }
+        match connection.prepare() {
+            Ok(upgrade) => {
+                status.changes = Change::of(&upgrade);
+                status.diagnostics = upgrade.diagnostics;
+            }
+            // What the node runs is known all the same.
+            Err(diagnostic) => {
+                status.failed = Some(Exit::of(diagnostic.code));
+                status.diagnostics.push(*diagnostic);
+            }
+        }
+        Ok(status)
     }
-    if let Some(diagnostic) = traces.and_then(|traces| traces.diagnostic()) {
-        *exit = context.fail(diagnostic, &engine.plan.sources);
+
+    /// What it is to the version that nodes should run, where one is known.
+    fn verdict(&self, history: &History) -> Option<Verdict> {
+        history.meant().filter(|_| history.is_known())?;
+        Some(history.judge(&self.node, self.creation, &self.facts))
     }
-    let mut document = json!({
-        "left": lines,
-        "node": node.as_str(),
-        "otp": facts.otp,
-        "modules": modules,
-        "applications": apps,
-        "lock": held,
-        "run": run,
-        "last": last.map(super::log::document),
-    });
-    if save {
-        let kept = connection.keep_copies(&facts, None)?;
-        say(&format!(
+
+    /// Where nothing was said before: that it could not be compared, or that none of the running beams could be kept.
+    fn exit(&self, before: Exit) -> Exit {
+        let kept = self.kept.as_ref();
+        let kept = kept.and_then(|kept| Some(not_kept(kept, &self.node)?.1));
+        match before {
+            Exit::Done => self.failed.or(kept).unwrap_or(Exit::Done),
+            before => before,
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!(
+            "{}: OTP {}, {} loaded, {} running\n  lock     {}\n",
+            self.node,
+            self.facts.otp,
+            count(self.facts.loaded.len(), "module", "modules"),
+            count(self.apps, "application", "applications"),
+            self.lock.0
+        );
+        if let Some(last) = &self.last {
+            let (run, state, title) = (&last.run, &last.state, &last.title);
+            let time = super::time::time(last.began);
+            text += &format!("  last     run {run}  {time}  {state}  {title}\n");
+        }
+        for line in self.left.iter().flatten() {
+            text += &format!("  left     {line}\n");
+        }
+        text
+    }
+
+    fn kept_line(&self) -> String {
+        let Some(kept) = &self.kept else {
+            return String::new();
+        };
+        let line = format!(
             "kept {} of {}",
             kept.now,
             count(kept.wanted, "beam", "beams")
-        ));
-        say(&match kept.before {
-            0 => "\n".to_owned(),
-            before => format!(", {before} more were kept before\n"),
-        });
-        document["kept"] = json!(kept.now);
-        document["kept_before"] = json!(kept.before);
-        let mut diagnostics: Vec<Diagnostic> = connection.warning.into_iter().collect();
-        if let Some((diagnostic, code)) = not_kept(&kept, node) {
-            diagnostics.insert(0, diagnostic);
-            *exit = if *exit == Exit::Done { code } else { *exit };
+        );
+        match kept.before {
+            0 => line + "\n",
+            before => format!("{line}, {before} more were kept before\n"),
         }
-        context.ui.diagnostics(&diagnostics, &engine.plan.sources);
-        return Ok(document);
     }
-    let upgrade = connection.prepare()?;
-    let mut changes = Vec::new();
-    for (module, changed) in &upgrade.changes.modules {
-        let word = if changed.is_new() && changed.unloaded.is_none() {
-            "new    "
-        } else {
-            "changed"
-        };
-        let undo = if changed.loaded.is_some() && changed.old.is_none() {
-            "  no way back"
-        } else {
-            ""
-        };
-        say(&format!("  {word}  {module}{undo}\n"));
-        changes.push(json!({
-            "module": module.as_str(),
-            "is": word.trim_end(),
-            "way_back": undo.is_empty(),
-        }));
+
+    /// What is not so on most nodes.
+    fn unusual(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let (held, run) = &self.lock;
+        let is_free = held == "free" || held.starts_with("free;");
+        if !is_free {
+            let run = run
+                .as_ref()
+                .map_or_else(String::new, |run| format!(" (run {run})"));
+            lines.push(format!("lock          {}: {held}{run}", self.node));
+        }
+        for line in self.left.iter().flatten() {
+            lines.push(format!("left          {}: {line}", self.node));
+        }
+        if let Some(last) = &self.last
+            && !matches!(last.state.as_str(), "new" | "undone")
+            && last.state != last.goal
+        {
+            let (run, state) = (&last.run, &last.state);
+            let time = super::time::time(last.began);
+            lines.push(format!(
+                "last          {}: run {run} of {time}: {state}",
+                self.node
+            ));
+        }
+        lines
     }
-    document["changes"] = Value::Array(changes);
-    context
-        .ui
-        .diagnostics(&upgrade.diagnostics, &engine.plan.sources);
-    Ok(document)
+
+    fn document(&self, history: &History, verdict: Option<&Verdict>) -> Value {
+        let mut document = json!({
+            "left": self.left,
+            "node": self.node.as_str(),
+            "otp": self.facts.otp,
+            "modules": self.facts.loaded.len(),
+            "applications": self.apps,
+            "lock": self.lock.0,
+            "run": self.lock.1,
+            "last": self.last.as_ref().map(super::log::document),
+            "version": verdict.map(|verdict| drift::document(verdict, history)),
+        });
+        match &self.kept {
+            Some(kept) => {
+                document["kept"] = json!(kept.now);
+                document["kept_before"] = json!(kept.before);
+            }
+            None => {
+                let changes = self.changes.iter().map(|change| {
+                    json!({
+                        "module": change.module.as_str(),
+                        "is": change.word(),
+                        "way_back": change.has_way_back,
+                    })
+                });
+                document["changes"] = changes.collect();
+            }
+        }
+        document
+    }
 }

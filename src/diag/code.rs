@@ -353,6 +353,10 @@ codes! {
     E647,
     /// All nodes of a rollout were to go back, and one stays as it is.
     E648,
+    /// Which version nodes are to be brought to is not known: no run has gone through, or its record is not whole.
+    E649,
+    /// A beam of the version that nodes are to be brought to is not kept any more, or not as it was.
+    E650,
     /// The next event of processes fails: the callbacks of the new version cannot take the state that they have.
     E635,
     /// Callbacks of the new version may fail with a state, or with what is inside of it or in a table: a record, a struct or a map grew.
@@ -371,6 +375,12 @@ codes! {
     W652,
     /// Part of an upgrade does not go live: it is switched before, in a window of its own.
     W653,
+    /// A node runs code that no recorded run explains.
+    W654,
+    /// A plan is not what it was when the version was made that nodes are brought to.
+    W655,
+    /// The environment of `.app` files is no part of the version that nodes are brought to.
+    W656,
     /// An undo has restored code and states, but not what a conversion changed outside of its state.
     E624,
     /// Processes that were suspended crashed after the resume; that counts as a failed `verify`.

@@ -216,7 +216,7 @@ impl Connection<'_> {
         let mut run = run_id(&records);
         let (mut record, warning) = match upgrade.has_steps() {
             false => (None, None),
-            true => match self.claimed_record(&records, &mut run, part.rollout, upgrade) {
+            true => match self.claimed_record(&records, &mut run, part, upgrade) {
                 Ok(record) => (Some(record), None),
                 Err(why) => (None, Some(self.unrecorded(&run, &why))),
             },

@@ -5,13 +5,14 @@ use std::io::ErrorKind;
 use std::panic::resume_unwind;
 
 use super::environment::{now, owner};
-use super::{Connection, Upgrade};
+use super::rollout::RunContext;
+use super::{Connection, Upgrade, drift};
 use crate::diag::{Code, Diagnostic};
 use crate::exec;
 use crate::plan::load::absolute;
 use crate::report::json;
 use crate::state::beams::hex;
-use crate::state::runs::{RecordedRun, RunRecord, RunRecords};
+use crate::state::runs::{RecordedRun, RunPart, RunRecord, RunRecords};
 
 impl Connection<'_> {
     /// The record, under another name when another run has just taken this one.
@@ -19,30 +20,31 @@ impl Connection<'_> {
         &self,
         records: &RunRecords,
         run: &mut String,
-        rollout: Option<&str>,
+        part: &RunContext<'_>,
         upgrade: &Upgrade,
     ) -> std::io::Result<RunRecord> {
         const TRIES: usize = 16;
         for _ in 0..TRIES {
-            match self.begin_record(records, run, rollout, upgrade) {
+            match self.begin_record(records, run, part, upgrade) {
                 Err(why) if why.kind() == ErrorKind::AlreadyExists => *run = run_id(records),
                 other => return other,
             }
         }
-        self.begin_record(records, run, rollout, upgrade)
+        self.begin_record(records, run, part, upgrade)
     }
 
     fn begin_record(
         &self,
         records: &RunRecords,
         run: &str,
-        rollout: Option<&str>,
+        part: &RunContext<'_>,
         upgrade: &Upgrade,
     ) -> std::io::Result<RunRecord> {
         let plan = &self.engine.plan;
+        let version = drift::version_after(upgrade);
         let summary = RecordedRun {
             run: run.to_owned(),
-            rollout: rollout.map(str::to_owned),
+            rollout: part.rollout.map(str::to_owned),
             node: self.session.node().clone(),
             creation: Some(self.session.creation()),
             title: plan.title.clone(),
@@ -53,6 +55,12 @@ impl Connection<'_> {
             goal: "new".to_owned(),
             note: self.engine.settings.message.clone(),
             keep: now().saturating_add(plan.keep_old.as_secs()),
+            part: RunPart {
+                // Without it nothing can be brought to this version later; the run is as good.
+                version: drift::keep(&self.engine.settings.state_dir, &version),
+                target: self.target.clone(),
+                ..part.part.clone()
+            },
         };
         // The head of the events is as much work as all else, and none of it needs the other.
         let head = || -> Vec<String> {

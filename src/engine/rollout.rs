@@ -19,7 +19,7 @@ use crate::name::{Module, NodeName};
 use crate::parallel::in_parallel;
 use crate::plan::Rollout;
 use crate::plan::rollout::{Pause, Stage};
-use crate::state::runs::RunRecords;
+use crate::state::runs::{RunPart, RunRecords};
 
 /// How often a look is taken for requests to stop.
 const LOOK: Duration = Duration::from_millis(50);
@@ -28,7 +28,7 @@ const LOOK: Duration = Duration::from_millis(50);
 const FRESH: Duration = Duration::from_secs(1);
 
 /// How many nodes are prepared, or rehearse, at the same time.
-const AT_ONCE: usize = 8;
+pub(super) const AT_ONCE: usize = 8;
 
 /// What one run knows of the rollout that it is a part of.
 pub(super) struct RunContext<'a> {
@@ -38,6 +38,8 @@ pub(super) struct RunContext<'a> {
     pub(super) stale: Option<Diagnostic>,
     /// What its rehearsal came to.
     pub(super) rehearsed: Option<&'a FirstPhase>,
+    /// What its record says of the whole.
+    pub(super) part: RunPart,
 }
 
 impl<'a> RunContext<'a> {
@@ -48,8 +50,23 @@ impl<'a> RunContext<'a> {
             interrupt: &engine.settings.interrupt,
             stale: None,
             rehearsed: None,
+            part: RunPart {
+                of: Some(1),
+                ..RunPart::default()
+            },
         }
     }
+}
+
+/// What a rollout is to all nodes of its target.
+#[derive(Clone, Debug, Default)]
+pub struct RolloutScope {
+    /// Whether all of them are new when it is over, so that the plan can be asked about the whole.
+    pub whole: bool,
+    /// How many have to become new for that, the nodes of this rollout among them.
+    pub of: usize,
+    /// The run or rollout to whose version the nodes are brought, when they come later.
+    pub to: Option<String>,
 }
 
 /// A node of a rollout: connected, and what is to be done there.
@@ -173,7 +190,7 @@ impl<'e> PreparedNode<'e> {
     fn run(
         &self,
         engine: &'e Engine,
-        rollout: Option<&str>,
+        (rollout, part): (Option<&str>, RunPart),
         interrupt: &Interrupt,
         tell: &dyn Fn(&Event),
     ) -> Outcome {
@@ -187,6 +204,7 @@ impl<'e> PreparedNode<'e> {
             interrupt,
             stale,
             rehearsed: self.rehearsed.as_ref(),
+            part,
         };
         prepared
             .connection
@@ -288,14 +306,13 @@ pub trait Watcher {
     fn pause(&mut self, pause: Pause, next: usize) -> bool;
 }
 
-/// Walks through prepared nodes. `stages` divides them: [`Rollout::stages`]. `overall_checks`: whether all nodes of the target are
-/// new when it is over, so that the plan can be asked about the whole.
+/// Walks through prepared nodes. `stages` divides them: [`Rollout::stages`].
 pub fn run_rollout<'e>(
     engine: &'e Engine,
     prepared_nodes: &[PreparedNode<'e>],
     rollout: &Rollout,
     stages: &[Stage],
-    whole: bool,
+    scope: &RolloutScope,
     watcher: &mut dyn Watcher,
 ) -> RolloutOutcome {
     let records = RunRecords::new(&engine.settings.state_dir);
@@ -303,6 +320,7 @@ pub fn run_rollout<'e>(
     let mut walk = Walk {
         engine,
         rollout,
+        scope,
         watcher,
         heeded: false,
         halted: false,
@@ -327,7 +345,7 @@ pub fn run_rollout<'e>(
         walk.stages(prepared_nodes, stages);
         let failed = walk.rollout_outcome.count(|end| !end.is_good());
         let good = walk.rollout_outcome.errors.is_empty() && failed == 0;
-        if whole && good && !walk.rollout_outcome.stopped {
+        if scope.whole && good && !walk.rollout_outcome.stopped {
             walk.overall_checks(prepared_nodes, |around, sink| around.after(sink));
         }
         walk.go_back(prepared_nodes);
@@ -349,6 +367,7 @@ pub(super) struct NodeRun {
 pub(super) struct Walk<'e, 'w> {
     pub(super) engine: &'e Engine,
     pub(super) rollout: &'w Rollout,
+    scope: &'w RolloutScope,
     pub(super) watcher: &'w mut dyn Watcher,
     /// Whether the first request to stop was answered.
     heeded: bool,
@@ -445,6 +464,13 @@ impl<'e> Walk<'e, '_> {
         let name = self
             .is_named(prepared_nodes.len())
             .then(|| self.rollout_outcome.rollout.clone());
+        let part = RunPart {
+            version: None,
+            of: Some(self.scope.of),
+            target: String::new(),
+            canary: stage.is_canary(),
+            to: self.scope.to.clone(),
+        };
         thread::scope(|scope| {
             let (sender, receiver) = mpsc::channel();
             let mut waiting = stage.nodes.iter().copied().zip(&interrupts);
@@ -457,15 +483,16 @@ impl<'e> Walk<'e, '_> {
                 {
                     self.watcher.on_event(RolloutEvent::Turn(at));
                     running += 1;
-                    let (prepared, sender, name) =
-                        (&prepared_nodes[at], sender.clone(), name.as_deref());
+                    let (prepared, sender) = (&prepared_nodes[at], sender.clone());
+                    let place = (name.as_deref(), part.clone());
                     let engine = self.engine;
                     scope.spawn(move || {
                         // There is no receiver only when the walk itself has ended in a panic.
                         let tell = |event: &Event| {
                             let _ = sender.send((at, News::Event(Box::new(event.clone()))));
                         };
-                        let run = AssertUnwindSafe(|| prepared.run(engine, name, interrupt, &tell));
+                        let run =
+                            AssertUnwindSafe(|| prepared.run(engine, place, interrupt, &tell));
                         // Whatever happens here, the walk must hear of an end.
                         let outcome = catch_unwind(run).unwrap_or_else(|_| thread_panicked());
                         let _ = sender.send((at, News::Ended(Box::new(outcome))));

@@ -29,7 +29,7 @@ use crate::report::{json, replay};
 use crate::rules::Purge;
 use crate::rules::node_view::NodeView;
 use crate::state::file_cache::Seen;
-use crate::state::runs::{RecordedRun, RunRecords};
+use crate::state::runs::{RecordedRun, RunPart, RunRecords};
 use crate::term::Term;
 
 /// How long processes may take to leave the code that has to go, by default.
@@ -191,6 +191,7 @@ impl Undo {
             rollout: None,
             keep: 0,
             note: None,
+            part: RunPart::default(),
             ..self.summary.clone()
         };
         let text = records.plan(&self.summary.run).unwrap_or_default();

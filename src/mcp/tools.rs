@@ -174,7 +174,7 @@ pub(super) const TOOLS: &[Tool] = &[
     Tool {
         name: "status",
         title: "Look at nodes",
-        description: "What a node runs, who holds its lock, its last run, what an interrupted run has left, and which modules \
+        description: "What a node runs, of several nodes which one runs which version, who holds its lock, its last run, what an interrupted run has left, and which modules \
                       differ from the new code.",
         reads: true,
         parameters: &[SUBJECT, TARGET, SET],

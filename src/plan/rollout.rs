@@ -14,6 +14,9 @@ use crate::name::NodeName;
 use crate::syntax::ast::{Expr, Options};
 use crate::term::Term;
 
+/// The name of the stage that goes first.
+const CANARY: &str = "canary";
+
 /// `rollout [Target] #{…}`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rollout {
@@ -84,6 +87,13 @@ pub struct Stage {
     pub nodes: Vec<usize>,
 }
 
+impl Stage {
+    /// Whether its nodes go first, to be watched before the others begin.
+    pub fn is_canary(&self) -> bool {
+        self.name == CANARY
+    }
+}
+
 impl Default for Rollout {
     /// Without the statement: one node after the other, and the first failure ends it.
     fn default() -> Self {
@@ -128,7 +138,7 @@ impl Rollout {
         let mut stages = Vec::new();
         if canaries > 0 {
             stages.push(Stage {
-                name: "canary".to_owned(),
+                name: CANARY.to_owned(),
                 nodes: (0..canaries).collect(),
             });
         }

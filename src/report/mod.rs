@@ -2,6 +2,7 @@
 //! Text only: what is kept of a run is in [`state`](crate::state).
 
 pub mod diff;
+pub mod drift;
 pub mod github;
 pub mod header;
 pub mod html;

@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | `runs/` | the records of runs | [`runs`] |
 //! | `beams/` | copies of beams by their MD5 | [`beams`] |
+//! | `versions/` | what nodes ran after a run, module by module | [`versions`] |
 //! | `files/` | what a node's files were when they were last read | [`file_cache`] |
 //! | `agents/` | the agent as nodes have compiled it | [`agents`] |
 //! | `rehearsals/` | what the last rehearsals on a node have measured | [`rehearsals`] |
@@ -20,3 +21,4 @@ pub mod file_cache;
 mod node_file;
 pub mod rehearsals;
 pub mod runs;
+pub mod versions;

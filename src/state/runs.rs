@@ -16,6 +16,7 @@
     reason = "the records of runs are files of the state folder"
 )]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -70,6 +71,30 @@ pub struct RecordedRun {
     pub note: Option<String>,
     /// Until when it is not forgotten, in seconds since 1970 (`rollback … #{keep_old => D}`).
     pub keep: u64,
+    /// What it was a part of.
+    pub part: RunPart,
+}
+
+/// What a run was a part of: for what is decided later about all nodes of a target.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunPart {
+    /// What the node runs when it went through, by its name in [`versions`](super::versions).
+    pub version: Option<String>,
+    /// How many nodes, this one among them, have to be new for all of the target to be.
+    pub of: Option<usize>,
+    /// The target of its plan; empty when the plan has none for the node.
+    pub target: String,
+    /// Whether the node went first, as a canary of the plan's `rollout`.
+    pub canary: bool,
+    /// The run or rollout to whose version the node was brought (`updo reconcile`).
+    pub to: Option<String>,
+}
+
+impl RecordedRun {
+    /// The name by which it is undone as a whole: that of its rollout, else its own.
+    pub fn name(&self) -> &str {
+        self.rollout.as_deref().unwrap_or(&self.run)
+    }
 }
 
 impl RunRecords {
@@ -106,6 +131,13 @@ impl RunRecords {
         all
     }
 
+    /// The runs that have brought nodes to the version of a rollout later, the oldest first.
+    pub fn brought_to(&self, rollout: &str) -> Vec<RecordedRun> {
+        let mut all = self.all();
+        all.retain(|run| run.part.to.as_deref() == Some(rollout));
+        all
+    }
+
     /// Begins a record.
     ///
     /// # Errors
@@ -133,15 +165,17 @@ impl RunRecords {
         begun
     }
 
-    /// Removes the oldest finished runs until so many are left, but none of a rollout that is going on. What cannot be
-    /// removed stays.
+    /// Removes the oldest finished runs until so many are left, but none of a rollout that is going on, and none that
+    /// `updo reconcile` would bring a node to. What cannot be removed stays.
     fn forget(&self, left: usize, rollout: Option<&str>) {
         let all = self.all();
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let now = now.map_or(0, |now| now.as_secs());
+        let meant = meant(&all);
         let finished = all.iter().filter(|run| {
             (rollout.is_none() || run.rollout.as_deref() != rollout)
                 && run.keep <= now
+                && !meant.contains(run.name())
                 && !matches!(run.state.as_str(), "running" | "unknown")
         });
         for run in finished.take(all.len().saturating_sub(left)) {
@@ -269,6 +303,18 @@ impl RunRecords {
     }
 }
 
+/// The newest run of each plan whose version is known, and what nodes were brought to since.
+fn meant(all: &[RecordedRun]) -> BTreeSet<&str> {
+    let mut newest: BTreeMap<&Path, &str> = BTreeMap::new();
+    let with_version = all
+        .iter()
+        .filter(|run| run.goal == "new" && run.state == "new" && run.part.version.is_some());
+    let own = with_version.clone().filter(|run| run.part.to.is_none());
+    newest.extend(own.map(|run| (run.plan.as_path(), run.name())));
+    let to = with_version.filter_map(|run| run.part.to.as_deref());
+    newest.into_values().chain(to).collect()
+}
+
 /// Writes what a record begins with.
 fn begin(
     folder: PathBuf,
@@ -360,6 +406,11 @@ impl RunRecord {
             "moment": self.moment,
             "state": summary.state,
             "goal": summary.goal,
+            "version": summary.part.version,
+            "of": summary.part.of,
+            "target": summary.part.target,
+            "canary": summary.part.canary,
+            "to": summary.part.to,
         });
         replace_private(
             &self.folder.join("meta.json"),
@@ -416,6 +467,16 @@ fn read(folder: &Path) -> Option<(RecordedRun, u64)> {
         began: meta.get("began")?.as_u64()?,
         state: field("state")?,
         goal: field("goal").unwrap_or_else(|| "new".to_owned()),
+        part: RunPart {
+            version: field("version"),
+            of: meta
+                .get("of")
+                .and_then(Value::as_u64)
+                .and_then(|of| usize::try_from(of).ok()),
+            target: field("target").unwrap_or_default(),
+            canary: meta.get("canary").and_then(Value::as_bool).unwrap_or(false),
+            to: field("to"),
+        },
     };
     Some((summary, moment))
 }
@@ -438,6 +499,13 @@ mod tests {
             goal: "new".to_owned(),
             note: None,
             keep: 0,
+            part: RunPart {
+                version: Some("5f".to_owned()),
+                of: Some(3),
+                target: "shop".to_owned(),
+                canary: true,
+                to: None,
+            },
         }
     }
 
@@ -456,6 +524,33 @@ mod tests {
         let left: Vec<String> = records.all().into_iter().map(|s| s.run).collect();
         assert_eq!(left, ["0001", "0004", "0005"]);
         assert!(!folder.path().join("runs/0000").exists());
+    }
+
+    /// Many nodes that come later do not push out what they are brought to.
+    #[test]
+    fn what_nodes_are_brought_to_is_not_forgotten() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let records = RunRecords::new(folder.path());
+        let mut all = vec![begun("aaaa", 0), begun("bbbb", 1), begun("cccc", 2)];
+        // Of another plan, never used again.
+        all[0].plan = PathBuf::from("/plans/other.updo");
+        all[0].part.version = None;
+        for number in 0..4_u64 {
+            let mut later = begun(&format!("000{number}"), 3 + number);
+            later.part.to = Some("bbbb".to_owned());
+            all.push(later);
+        }
+        for run in &all {
+            let record = records.begin(run, "", None, None).expect("can write");
+            record.finish("new");
+        }
+        records.forget(1, None);
+        let left: Vec<String> = records.all().into_iter().map(|s| s.run).collect();
+        assert_eq!(
+            left,
+            ["bbbb", "cccc"],
+            "those meant by name, and the newest of the plan"
+        );
     }
 
     /// Their names say nothing: the newest is the one that began last, also after it was finished later than another.
@@ -529,6 +624,7 @@ mod tests {
             records.find(Some("7f2a")).map(|s| s.state),
             Some("running".to_owned())
         );
+        assert_eq!(records.all(), [summary]);
         assert_eq!(records.find(None), None);
         record.finish("new");
         assert_eq!(records.find(None).map(|s| s.run), Some("7f2a".to_owned()));

@@ -1,11 +1,40 @@
 //! Every screen of a rollout as it is: `tests/screens`.
 
+use crate::drift::restart;
 use crate::fleet::Fleet;
 use crate::support::desk::UPDO;
 use crate::support::screens::{Screens, quoted};
 use crate::support::terminal::Terminal;
 
 const WORDS: [&str; 4] = ["a@sea", "b@sea", "c@sea", "d@sea"];
+
+/// What differs from run to run.
+fn known(fleet: &Fleet) -> Vec<(String, &'static str)> {
+    let mut known = vec![(format!(r"\b{}\b", fleet.nodes[0].node.epmd_port()), "PORT")];
+    for (at, word) in WORDS.iter().take(fleet.nodes.len()).enumerate() {
+        known.push((quoted(fleet.name(at)), *word));
+    }
+    known.push((r"rollout [0-9a-f]{4}\b".to_owned(), "rollout RUN"));
+    known.push((r"run=[0-9a-f]{4}\b".to_owned(), "run=RUN"));
+    known
+}
+
+/// A node is restarted from old files: what `status` says of the four, and how it is brought back.
+#[test]
+fn every_screen_of_a_node_that_comes_later() {
+    let mut fleet = Fleet::new(4);
+    fleet.plan("rollout fleet #{batch => 4}.\nverify \"new rates\" -> 12 = fleet_rate:rate().");
+    let known = known(&fleet);
+    fleet.run(&[]).run().exits(0);
+    restart(&mut fleet, 2);
+    let mut screens = Screens::new(&fleet.desk, "plan.updo", &known);
+    let status = ["status", "plan.updo"];
+    screens.shows("drift-status", fleet.updo(&status), &status, 0);
+    let reconcile = ["reconcile", "plan.updo", "--yes"];
+    screens.shows("drift-reconcile", fleet.updo(&reconcile), &reconcile, 0);
+    screens.shows("drift-nothing", fleet.updo(&reconcile), &reconcile, 0);
+    screens.end();
+}
 
 #[test]
 fn every_screen_of_a_rollout() {
@@ -15,12 +44,7 @@ fn every_screen_of_a_rollout() {
          verify \"new rates\" -> 12 = fleet_rate:rate().\n\
          verify \"all are new\" #{each => rollout} -> 2 = fleet_rate:version().",
     );
-    let mut known = vec![(format!(r"\b{}\b", fleet.nodes[0].node.epmd_port()), "PORT")];
-    for (at, word) in WORDS.iter().enumerate() {
-        known.push((quoted(fleet.name(at)), word));
-    }
-    known.push((r"rollout [0-9a-f]{4}\b".to_owned(), "rollout RUN"));
-    known.push((r"run=[0-9a-f]{4}\b".to_owned(), "run=RUN"));
+    let known = known(&fleet);
     let mut screens = Screens::new(&fleet.desk, "plan.updo", &known);
     let args = ["run", "plan.updo", "--yes"];
     fleet.on(2, "fail");

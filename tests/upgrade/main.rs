@@ -30,6 +30,7 @@ mod init_argument;
 mod insert;
 mod installed;
 mod interrupt;
+mod joiners;
 mod killed;
 mod kinds;
 mod libraries;

@@ -69,7 +69,7 @@ pub struct RehearseArgs {
 }
 
 /// `updo run`
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct RunArgs {
     /// The plan, `-` for standard input; or a node: what differs between it and its disk; or a script that `preview -o` has saved
     #[arg(value_name = "PLAN | NODE | FILE.script", add = ArgValueCompleter::new(complete::plans))]
@@ -140,6 +140,48 @@ pub struct RunArgs {
     /// Undeclared cycles and overrides without a reason are errors
     #[arg(long)]
     pub strict: bool,
+}
+
+/// `updo reconcile`
+#[derive(Debug, clap::Args)]
+pub struct ReconcileArgs {
+    /// The plan whose last run through all nodes has made the version
+    #[arg(value_name = "PLAN", add = ArgValueCompleter::new(complete::plans))]
+    pub plan: PathBuf,
+    /// Stay, and bring nodes there as they come, until ctrl-c
+    #[arg(long)]
+    pub watch: bool,
+    /// With --watch: how often nodes are looked at
+    #[arg(long, value_name = "TIME", default_value = "5s", requires = "watch",
+          value_parser = humantime::parse_duration)]
+    pub every: Duration,
+    /// The version that this run or rollout has left, instead of the last that went through on all nodes
+    #[arg(long, value_name = "RUN", add = ArgValueCompleter::new(complete::runs))]
+    pub to: Option<String>,
+    /// Nodes with code that no recorded run explains (W654), too
+    #[arg(long)]
+    pub include_unknown: bool,
+    /// Do not ask
+    #[arg(short, long, env = "UPDO_YES", value_parser = FalseyValueParser::new())]
+    pub yes: bool,
+    /// Show which nodes differ and what would happen, and end there
+    #[arg(long, conflicts_with_all = ["yes", "watch"])]
+    pub dry_run: bool,
+    /// The operator or the reason: kept with the records, and in reports
+    #[arg(long, value_name = "TEXT")]
+    pub message: Option<String>,
+    /// Skip `verify` (noted in the report)
+    #[arg(long)]
+    pub no_verify: bool,
+    /// Go on where the running version has no copy and something can fail after the switch (W317): the new code stays then
+    #[arg(long)]
+    pub no_undo: bool,
+    /// Do not try conversions on copies of live states first (the plan's `rehearse never`)
+    #[arg(long, env = "UPDO_NO_REHEARSAL", value_parser = FalseyValueParser::new())]
+    pub no_rehearsal: bool,
+    /// Write the stream of events to a file as well
+    #[arg(long, value_name = "FILE")]
+    pub events: Option<PathBuf>,
 }
 
 /// `updo watch`
