@@ -21,7 +21,7 @@ use updo::report::terminal::RunSummary;
 use updo::report::{html, json, replay, terminal};
 use updo::state::file_cache::{CachedBeam, Seen, Stat};
 use updo::state::rehearsals;
-use updo::state::runs::{RecordedRun, RunRecords};
+use updo::state::runs::{RecordedRun, RunPart, RunRecords};
 use updo::syntax::fmt::format_plan;
 use updo::syntax::print::to_source;
 use updo::syntax::{parse_expression, parse_input, parse_plan, parse_term};
@@ -173,6 +173,7 @@ impl State {
             goal: "new".to_owned(),
             note: None,
             keep: 0,
+            part: RunPart::default(),
         };
         let record = records.begin(&summary, "plan \"x\".\n", None, None);
         record.expect("written").finish("new");
