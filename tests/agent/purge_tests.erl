@@ -8,7 +8,7 @@
 tests() ->
     [deferred, purged_after, undo_waits, undo_ends_as_said, undo_stays, undo_stays_for_callers, back_after_it_stayed, back_waits,
      back_refused, held_state, held_kinds, held_brutal, held_after, held_by_closure_loop, funs_of_the_way_back, no_funs,
-     funs_called_on_the_way_back, killed_on_the_way_back].
+     funs_called_on_the_way_back, killed_on_the_way_back, many_in_use].
 
 %% A library with a call that takes a while, and funs.
 lib(M, V) ->
@@ -29,6 +29,36 @@ deferred() ->
     2 = t_df:v(),
     {x, 1} = F(),
     true = erlang:check_old_code(t_df).
+
+%% Of many modules each process is looked at once: deep in a stack, in a name that begins like another one, with a large
+%% heap, under a name that is printed in quotes or escaped, hibernating below.
+many_in_use() ->
+    Names = [t_mu, t_mu_1, t_mu_11, t_mu_2, 'Elixir.T.Mu', 't mu', 't_m\x{fc}', t_mu_3, t_mu_4, t_mu_5],
+    Of = fun(V) -> [compile(io_lib:format("-module(~tp). -export([v/0,deep/2,wait/0,big/1]). v() -> ~b. "
+        "deep(0, G) -> receive stop -> G end; deep(N, G) -> [deep(N - 1, G)]. wait() -> receive stop -> ok end, v(). "
+        "big(L) -> receive stop -> length(L) end, v().", [M, V])) || M <- Names] end,
+    [V1, V2, V3] = [Of(V) || V <- [1, 2, 3]],
+    [load(One) || One <- V1],
+    Deep = spawn(fun() -> t_mu_11:deep(5000, t_mu_1) end),
+    Plain = spawn('Elixir.T.Mu', wait, []),
+    Spaced = spawn('t mu', wait, []),
+    Other = spawn('t_m\x{fc}', wait, []),
+    Big = spawn(fun() -> t_mu_2:big([{N, <<"terms">>} || N <- lists:seq(1, 200000)]) end),
+    timer:sleep(50),
+    [load(One) || One <- V2],
+    %% In the new version.
+    New = spawn(t_mu_3, wait, []),
+    Job = fun(Policy) -> job([(module(B3, B2))#{purge => Policy} || {B3, B2} <- lists:zip(V3, V2)], [{1, {load, Names}}]) end,
+    {old, #{reason := {old_code_in_use, Found}}, _} = upgrade(Job(soft)),
+    Expected = [{t_mu_11, [Deep]}, {t_mu_2, [Big]}, {'Elixir.T.Mu', [Plain]}, {'t mu', [Spaced]}, {'t_m\x{fc}', [Other]}],
+    {same, true, _} = {same, lists:sort(Found) =:= lists:sort(Expected), Found},
+    [] = [M || M <- Names, not erlang:check_old_code(M)],
+    clean(),
+    [erlang:send_after(100, P, stop) || P <- [Deep, Plain, Spaced, Other, Big]],
+    {new, _, _} = upgrade(Job({wait, 3000})),
+    3 = t_mu_11:v(),
+    true = is_process_alive(New),
+    New ! stop.
 
 purged_after() ->
     [V1, V2] = [lib(t_pa, V) || V <- [1, 2]],

@@ -90,7 +90,7 @@ purging(M, Pids, Funs) ->
 %% meanwhile. There is always a moment: a process that calls a fun again and again may be met in it,
 %% and is out of it at the next look.
 left(Old, Until) ->
-    Users = maps:from_list([{M, Ps} || {M, _} <- Old, [_ | _] = Ps <- [all_users(M)]]),
+    Users = users([M || {M, _} <- Old]),
     Longest = lists:max([Until | [now_ms() + Ms || {M, {wait, Ms}} <- Old, is_map_key(M, Users)]]),
     left(Old, Users, Longest, now_ms()).
 
@@ -113,6 +113,38 @@ left(Old, Users, Until, Said) ->
 all_users(M) -> [P || P <- processes(), P =/= self(), check_code(P, M)].
 
 users_of_old(M) -> lists:sublist(all_users(M), named()).
+
+%% #{M => [Pid]}: what executes old code of any of these. To ask every process about every module
+%% takes a second for 500 modules and 1,000 processes. So each is looked at once where there are
+%% many: its backtrace names every function that it is in or returns to, and only what is named
+%% there is asked of the emulator, whose answer counts.
+users(Ms) ->
+    Pairs = case length(Ms) < 8 of
+        true -> [{P, M} || M <- Ms, P <- all_users(M)];
+        false -> users_by_backtrace(Ms)
+    end,
+    lists:foldl(fun({P, M}, Acc) -> Acc#{M => [P | maps:get(M, Acc, [])]} end, #{}, Pairs).
+
+users_by_backtrace(Ms) ->
+    %% A name that is printed as it is. Any other module is asked about.
+    {Plain, Odd} = lists:partition(fun(M) -> re:run(atom_to_list(M), "^[a-zA-Z0-9_@.]+$",
+                                                    [{capture, none}]) =:= match end, Ms),
+    Names = maps:from_list([{atom_to_binary(M, latin1), M} || M <- Plain]),
+    Pattern = case Plain of [] -> none; _ -> binary:compile_pattern(maps:keys(Names)) end,
+    [{P, M} || P <- processes(), P =/= self(), M <- in_backtrace(P, Pattern, Names, Plain) ++ Odd,
+               check_code(P, M)].
+
+%% Of a process whose terms would take long to print all are asked about.
+in_backtrace(_, none, _, _) -> [];
+in_backtrace(P, Pattern, Names, All) ->
+    case process_info(P, total_heap_size) of
+        {_, Words} when Words < 100000 ->
+            Text = case process_info(P, backtrace) of {_, T} -> T; undefined -> <<>> end,
+            lists:usort([maps:get(binary:part(Text, At), Names)
+                         || At <- binary:matches(Text, Pattern)]);
+        {_, _} -> All;
+        undefined -> []
+    end.
 
 %% -------------------------------------------------------------------------------------------------
 %% Funs of old code that are kept as data
