@@ -33,28 +33,33 @@ deferred() ->
 %% Of many modules each process is looked at once: deep in a stack, in a name that begins like another one, with a large
 %% heap, under a name that is printed in quotes or escaped, hibernating below.
 many_in_use() ->
-    Names = [t_mu, t_mu_1, t_mu_11, t_mu_2, 'Elixir.T.Mu', 't mu', 't_m\x{fc}', t_mu_3, t_mu_4, t_mu_5],
+    %% So many that the backtrace of a small process costs less than to ask about each.
+    Names = [t_mu, t_mu_1, t_mu_11, t_mu_2, 'Elixir.T.Mu', 't mu', 't_m\x{fc}', t_mu_3
+             | [list_to_atom("t_mu_x" ++ integer_to_list(N)) || N <- lists:seq(1, 60)]],
     Of = fun(V) -> [compile(io_lib:format("-module(~tp). -export([v/0,deep/2,wait/0,big/1]). v() -> ~b. "
         "deep(0, G) -> receive stop -> G end; deep(N, G) -> [deep(N - 1, G)]. wait() -> receive stop -> ok end, v(). "
         "big(L) -> receive stop -> length(L) end, v().", [M, V])) || M <- Names] end,
     [V1, V2, V3] = [Of(V) || V <- [1, 2, 3]],
     [load(One) || One <- V1],
-    Deep = spawn(fun() -> t_mu_11:deep(5000, t_mu_1) end),
+    Deep = spawn(fun() -> t_mu_11:deep(20, t_mu_1) end),
+    Deeper = spawn(fun() -> t_mu_1:deep(5000, t_mu_2) end),
     Plain = spawn('Elixir.T.Mu', wait, []),
     Spaced = spawn('t mu', wait, []),
     Other = spawn('t_m\x{fc}', wait, []),
     Big = spawn(fun() -> t_mu_2:big([{N, <<"terms">>} || N <- lists:seq(1, 200000)]) end),
     timer:sleep(50),
+    [{_, Small}, {_, Large}] = [process_info(P, total_heap_size) || P <- [Deep, Deeper]],
+    {true, true} = {Small < 600, Large > 700},
     [load(One) || One <- V2],
     %% In the new version.
     New = spawn(t_mu_3, wait, []),
     Job = fun(Policy) -> job([(module(B3, B2))#{purge => Policy} || {B3, B2} <- lists:zip(V3, V2)], [{1, {load, Names}}]) end,
     {old, #{reason := {old_code_in_use, Found}}, _} = upgrade(Job(soft)),
-    Expected = [{t_mu_11, [Deep]}, {t_mu_2, [Big]}, {'Elixir.T.Mu', [Plain]}, {'t mu', [Spaced]}, {'t_m\x{fc}', [Other]}],
+    Expected = [{t_mu_11, [Deep]}, {t_mu_1, [Deeper]}, {t_mu_2, [Big]}, {'Elixir.T.Mu', [Plain]}, {'t mu', [Spaced]}, {'t_m\x{fc}', [Other]}],
     {same, true, _} = {same, lists:sort(Found) =:= lists:sort(Expected), Found},
     [] = [M || M <- Names, not erlang:check_old_code(M)],
     clean(),
-    [erlang:send_after(100, P, stop) || P <- [Deep, Plain, Spaced, Other, Big]],
+    [erlang:send_after(100, P, stop) || P <- [Deep, Deeper, Plain, Spaced, Other, Big]],
     {new, _, _} = upgrade(Job({wait, 3000})),
     3 = t_mu_11:v(),
     true = is_process_alive(New),

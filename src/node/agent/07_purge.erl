@@ -131,14 +131,16 @@ users_by_backtrace(Ms) ->
                                                     [{capture, none}]) =:= match end, Ms),
     Names = maps:from_list([{atom_to_binary(M, latin1), M} || M <- Plain]),
     Pattern = case Plain of [] -> none; _ -> binary:compile_pattern(maps:keys(Names)) end,
-    [{P, M} || P <- processes(), P =/= self(), M <- in_backtrace(P, Pattern, Names, Plain) ++ Odd,
-               check_code(P, M)].
+    Most = 10 * length(Plain),
+    [{P, M} || P <- processes(), P =/= self(),
+               M <- in_backtrace(P, Pattern, Names, Plain, Most) ++ Odd, check_code(P, M)].
 
-%% Of a process whose terms would take long to print all are asked about.
-in_backtrace(_, none, _, _) -> [];
-in_backtrace(P, Pattern, Names, All) ->
+%% A backtrace has the terms of the stack as well: where those may take longer to print than the
+%% questions take, all are asked.
+in_backtrace(_, none, _, _, _) -> [];
+in_backtrace(P, Pattern, Names, All, Most) ->
     case process_info(P, total_heap_size) of
-        {_, Words} when Words < 100000 ->
+        {_, Words} when Words < Most ->
             Text = case process_info(P, backtrace) of {_, T} -> T; undefined -> <<>> end,
             lists:usort([maps:get(binary:part(Text, At), Names)
                          || At <- binary:matches(Text, Pattern)]);
