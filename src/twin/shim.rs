@@ -61,6 +61,9 @@ const AGENT_FUNCTION: &str = "live";
 /// The attribute that a shim has besides those of its module.
 const ATTRIBUTE: &str = "updo_shim";
 
+/// Another, with the key of the shim: which of the two of a module it is.
+const KEY: &str = "updo_shim_key";
+
 /// The first operand of an extended one: a literal.
 const LITERAL: u32 = 4;
 
@@ -182,7 +185,10 @@ pub fn shim(beam: &[u8], what: &ShimFor<'_>) -> Result<Vec<u8>, NoShim> {
             built.chunk(id, data)?;
         }
     }
-    built.chunk(b"Attr", &attributes(chunks.get(b"Attr"), what.agent))?;
+    built.chunk(
+        b"Attr",
+        &attributes(chunks.get(b"Attr"), what.agent, what.key),
+    )?;
     for rows in [new.imports, exports] {
         built.chunk(rows.id(), &rows.encoded())?;
     }
@@ -426,16 +432,20 @@ impl<'a> MoreAtoms<'a> {
     }
 }
 
-/// The attributes, and that it is a shim, with the agent that it calls: what looks for leftovers of a run must not take that
-/// away. The MD5 of a module does not depend on them.
-fn attributes(chunk: Option<&[u8]>, agent: &str) -> Vec<u8> {
+/// The attributes, and that it is a shim, with the agent that it calls (what looks for leftovers of a run must not take that
+/// away) and its key (a process that waits for another version sees by it which is loaded). The MD5 of a module does not depend on them.
+fn attributes(chunk: Option<&[u8]>, agent: &str, key: &str) -> Vec<u8> {
     let known = chunk.and_then(|chunk| etf::decode(chunk).ok());
     let mut all = match known {
         Some(Term::List(all)) => all,
         _ => Vec::new(),
     };
-    let agents = Term::list([Term::atom(agent)]);
-    all.push(Term::tuple([Term::atom(ATTRIBUTE), agents]));
+    for (name, value) in [(ATTRIBUTE, agent), (KEY, key)] {
+        all.push(Term::tuple([
+            Term::atom(name),
+            Term::list([Term::atom(value)]),
+        ]));
+    }
     etf::encode(&Term::List(all))
 }
 

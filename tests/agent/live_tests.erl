@@ -5,7 +5,7 @@
 -import(agent_tests, [load/1, module/2, job/3, start/2, ask/1, clean/0, run/1, settle/0, upgrade/1, is_now/1, wait/2, boot_fast/1,
                       until_finished/1, failure/1]).
 
-tests() -> [live_servers, live_busy, live_progress, live_fails, live_fails_in_callback, live_born, live_aborted, live_aborted_slowly, live_moved_on, live_terminates, live_by_hand,
+tests() -> [live_servers, live_busy, live_progress, live_fails, live_fails_in_callback, live_fails_late, live_born, live_aborted, live_aborted_slowly, live_moved_on, live_terminates, live_by_hand,
             live_executor_killed, live_guardian_killed, live_all_killed, live_all_killed_going_back, live_killed_going_back, live_unfit, live_funs_elsewhere, live_funs_later, live_waits_for_another, live_settled, live_old_code, live_embedded].
 
 %% Version 1 has the state {1, X, Events}, version 2 {2, X, Events, Vsn}.
@@ -50,7 +50,7 @@ shim(M, V, About) ->
                 [] -> [Form];
                 [P] -> [{function, L, real(F), A, Clauses}, in_front(F, A, P, About)]
             end;
-        {attribute, L, export, Es} -> [{attribute, L, export, Es}];
+        {attribute, L, export, Es} -> [{attribute, L, export, Es}, {attribute, L, updo_shim_key, maps:get(key, About)}];
         {eof, _} -> [];
         _ -> [Form]
     end || Form <- Forms])),
@@ -182,6 +182,32 @@ live_fails_in_callback() ->
     receive {answer, {1, 70, 2}} -> ok after 5000 -> error(no_answer) end,
     {1, 1, 1} = ask(A),
     {1, 70, 2} = ask(B),
+    is_old(t_live),
+    clean_keys([A, B]).
+
+%% One converts while another has failed already, and fails when the shim of the way back is there.
+live_fails_late() ->
+    old(t_live),
+    [A, B] = [start(t_live, I) || I <- [70, 71]],
+    Me = self(),
+    gen_server:cast(A, fun() -> receive go -> ok end end),
+    gen_server:cast(B, fun() -> receive go -> ok end end),
+    %% Before what the agent asks.
+    spawn_link(fun() -> Me ! {answer, gen_server:call(B, {eval, fun() -> ok end}, 20000)} end),
+    wait(fun() -> {message_queue_len, 1} =:= process_info(B, message_queue_len) end, call),
+    {ok, _} = boot_fast(job_of([t_live], {2, "code_change(_,{1,70,_},_) -> error(no); code_change(_,{1,71,_},_) -> t_late ! {converting,self()}, receive fail -> error(late) end;"}, #{})),
+    register(t_late, Me),
+    wait(fun() -> t_live:v() =:= 2 end, switch),
+    B ! go,
+    receive {converting, B} -> ok end,
+    A ! go,
+    wait(fun() -> t_live:v() =:= 1 end, back),
+    B ! fail,
+    {old, #{reason := {conversion_failed, #{pid := A}}}, _} = until_finished([]),
+    settle(),
+    receive {answer, {1, 71, 2}} -> ok after 5000 -> error(no_answer) end,
+    unregister(t_late),
+    [{1, 70, 1}, {1, 71, 2}] = [ask(P) || P <- [A, B]],
     is_old(t_live),
     clean_keys([A, B]).
 

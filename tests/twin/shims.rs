@@ -121,7 +121,7 @@ fn each_callback_converts_until_the_process_is_through() {
                   {behind,format_status,1,{status,s}},{behind,format_status,2,{status,opt,[[],s]}},\
                   {behind,code_change,3,{change,v,s,x}},{behind,other,2,{other,o,s}}]";
     let expected = format!(
-        "{{[{}],{behind},{{cast,local,s}},[{{vsn,\"7\"}},{{updo_shim,[updo_agent_shim]}}]}}",
+        "{{[{}],{behind},{{cast,local,s}},[{{vsn,\"7\"}},{{updo_shim,[updo_agent_shim]}},{{updo_shim_key,[updo_live_key]}}]}}",
         before.join(",")
     );
     assert_eq!(answer, expected);

@@ -203,20 +203,29 @@ live_by_hand(Args, S, #{key := Key, module := M}) ->
 %% and has that one answer. What is thrown counts as what a callback returns. It ends, as with OTP,
 %% when the agent says so, because the way back waits for one that waits for this process, or when
 %% there is no agent any more.
-live_wait(F, Args, Why, #{way := up, module := M}) ->
-    live_wait(F, Args, {M, Why}, current_md5(M), 100);
+live_wait(F, Args, Why, #{way := up, module := M, key := Key}) ->
+    live_wait(F, Args, {M, Why}, Key, 100);
 live_wait(_, _, Why, _) -> erlang:error({code_change, Why}).
 
 live_wait(_, _, {_, Why}, _, 0) -> erlang:error({code_change, Why});
-live_wait(F, Args, {M, Why} = What, Md5, N) ->
+live_wait(F, Args, {M, Why} = What, Key, N) ->
     Left = case whereis(updo_run) of
         undefined -> N - 1;
         Pid -> Pid ! {updo_unlive, self(), M, Why}, N
     end,
     receive updo_unlive_ends -> erlang:error({code_change, Why}) after 50 -> ok end,
-    case current_md5(M) of
-        Md5 -> live_wait(F, Args, What, Md5, Left);
+    case live_key(M) of
+        Key -> live_wait(F, Args, What, Key, Left);
         _ -> throw(apply(M, F, Args))
+    end.
+
+%% Which shim is loaded now: not that which the process executes, when the way back was there before
+%% its conversion had failed.
+live_key(M) ->
+    case current_md5(M) =/= none
+        andalso lists:keyfind(updo_shim_key, 1, M:module_info(attributes)) of
+        {_, [Key]} -> Key;
+        _ -> none
     end.
 
 %% ------------------------------------------------------------------------------------------------
