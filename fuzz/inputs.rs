@@ -64,7 +64,7 @@ pub fn plan(bytes: &[u8]) {
     let broken = parse_plan(text, 0).diagnostics.iter().any(|d| d.is_error());
     match format_plan(text, 0) {
         Ok(once) => assert_eq!(format_plan(&once, 0).as_deref(), Ok(&*once), "idempotent"),
-        Err(told) => assert!(broken, "{told:?}"),
+        Err(refused) => assert!(broken, "{refused:?}"),
     }
 }
 

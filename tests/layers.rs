@@ -112,6 +112,8 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
                 "mend",
                 "new",
                 "reconcile",
+                "reconcile_pass",
+                "reconcile_watch",
                 "repl",
                 "rollback",
                 "run",

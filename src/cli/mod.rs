@@ -30,6 +30,8 @@ mod no_undo;
 mod pager;
 mod preview;
 mod reconcile;
+mod reconcile_pass;
+mod reconcile_watch;
 mod rehearse;
 mod relup;
 mod repl;

@@ -29,7 +29,7 @@ pub(super) fn answered(
     prepared_nodes: &[PreparedNode<'_>],
 ) -> Result<()> {
     match of(prepared_nodes) {
-        Some(found) if !args.no_undo && !can_ask(context, args) && found.wants_answer() => {
+        Some(found) if !args.without.no_undo && !can_ask(context, args) && found.wants_answer() => {
             Err(Box::new(found.refusal()))
         }
         _ => Ok(()),
@@ -43,7 +43,7 @@ pub(super) fn ask(
     prepared_nodes: &[PreparedNode<'_>],
 ) -> Option<Exit> {
     let found = of(prepared_nodes)?;
-    if args.no_undo || !can_ask(context, args) {
+    if args.without.no_undo || !can_ask(context, args) {
         return None;
     }
     match context.ui.confirm(&format!("\n{}. Go on?", found.words())) {

@@ -34,8 +34,8 @@ pub(super) fn run(context: &Context<'_>, args: &RunArgs) -> Exit {
         Err(exit) => return exit,
     };
     settings.strict = args.strict;
-    settings.no_verify = args.no_verify;
-    settings.no_rehearsal = args.no_rehearsal;
+    settings.no_verify = args.without.no_verify;
+    settings.no_rehearsal = args.without.no_rehearsal;
     settings.detach = args.detach;
     settings.message.clone_from(&args.message);
     settings.lock_timeout = args.lock_timeout.unwrap_or_default();

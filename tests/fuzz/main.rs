@@ -242,7 +242,7 @@ fn every_target_is_tried_here_and_under_libfuzzer() {
             "{name}"
         );
     }
-    // Kept in the repository: so small that nobody minds.
+    // Kept in the repository: small enough for a checkout.
     let total: usize = inputs::TARGETS
         .iter()
         .flat_map(|(name, _)| kept(name))

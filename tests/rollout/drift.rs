@@ -37,6 +37,20 @@ fn load_by_hand(fleet: &Fleet, at: usize) {
     );
 }
 
+/// A run that upgrades the rate alone, by a plan that is afterwards what it was; its rollout.
+fn run_rate_alone(fleet: &Fleet) -> String {
+    let whole = fleet.desk.read("plan.updo");
+    let two = beams().two.to_str().expect("UTF-8");
+    fleet.desk.write(
+        "plan.updo",
+        &whole.replace(two, &format!("{two}/fleet_rate.beam")),
+    );
+    fleet.run(&[]).run().exits(0);
+    let first = fleet.rollout();
+    fleet.desk.write("plan.updo", &whole);
+    first
+}
+
 /// Files of the state folder whose path has this in it.
 fn kept(fleet: &Fleet, part: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -315,15 +329,7 @@ fn a_conversion_that_fails_hurts_no_other_node() {
 fn a_canary_with_something_newer_is_excepted() {
     let mut fleet = Fleet::new(3);
     fleet.plan("rollout #{canary => 1, batch => 1}.");
-    let whole = fleet.desk.read("plan.updo");
-    let two = beams().two.to_str().expect("UTF-8");
-    fleet.desk.write(
-        "plan.updo",
-        &whole.replace(two, &format!("{two}/fleet_rate.beam")),
-    );
-    fleet.run(&[]).run().exits(0);
-    let first = fleet.rollout();
-    fleet.desk.write("plan.updo", &whole);
+    let first = run_rate_alone(&fleet);
     fleet.run(&["--canary-only"]).run().exits(0);
     assert_eq!(fleet.look(0), "{2,2,12}");
     restart(&mut fleet, 2);
@@ -370,15 +376,7 @@ fn a_canary_with_something_newer_is_excepted() {
 fn a_node_that_lacks_several_runs_goes_over_each() {
     let mut fleet = Fleet::new(3);
     fleet.plan("rollout #{batch => 3}.");
-    let whole = fleet.desk.read("plan.updo");
-    let two = beams().two.to_str().expect("UTF-8");
-    fleet.desk.write(
-        "plan.updo",
-        &whole.replace(two, &format!("{two}/fleet_rate.beam")),
-    );
-    fleet.run(&[]).run().exits(0);
-    let first = fleet.rollout();
-    fleet.desk.write("plan.updo", &whole);
+    let first = run_rate_alone(&fleet);
     fleet.run(&[]).run().exits(0);
     let second = fleet.rollout();
     restart(&mut fleet, 1);

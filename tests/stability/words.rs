@@ -7,7 +7,7 @@ use updo::plan::vocabulary as words;
 
 use crate::{text, versions};
 
-/// Every word that somebody may have written, with where it belongs.
+/// Every word that a plan may have, with where it belongs.
 pub fn all() -> Vec<String> {
     let mut all = BTreeSet::new();
     for statement in words::STATEMENTS {

@@ -101,15 +101,8 @@ pub struct RunArgs {
     /// How long to wait for another run to end (default: not at all)
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub lock_timeout: Option<Duration>,
-    /// Skip `verify` (noted in the report)
-    #[arg(long)]
-    pub no_verify: bool,
-    /// Go on where the running version has no copy and something can fail after the switch (W317): the new code stays then
-    #[arg(long)]
-    pub no_undo: bool,
-    /// Do not try conversions on copies of live states first (the plan's `rehearse never`)
-    #[arg(long, env = "UPDO_NO_REHEARSAL", value_parser = FalseyValueParser::new())]
-    pub no_rehearsal: bool,
+    #[command(flatten)]
+    pub without: WithoutArgs,
     /// Write the report, one HTML file, when it is over
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
@@ -170,6 +163,16 @@ pub struct ReconcileArgs {
     /// The operator or the reason: kept with the records, and in reports
     #[arg(long, value_name = "TEXT")]
     pub message: Option<String>,
+    #[command(flatten)]
+    pub without: WithoutArgs,
+    /// Write the stream of events to a file as well
+    #[arg(long, value_name = "FILE")]
+    pub events: Option<PathBuf>,
+}
+
+/// What a run does by default and is to do without.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub struct WithoutArgs {
     /// Skip `verify` (noted in the report)
     #[arg(long)]
     pub no_verify: bool,
@@ -179,9 +182,6 @@ pub struct ReconcileArgs {
     /// Do not try conversions on copies of live states first (the plan's `rehearse never`)
     #[arg(long, env = "UPDO_NO_REHEARSAL", value_parser = FalseyValueParser::new())]
     pub no_rehearsal: bool,
-    /// Write the stream of events to a file as well
-    #[arg(long, value_name = "FILE")]
-    pub events: Option<PathBuf>,
 }
 
 /// `updo watch`

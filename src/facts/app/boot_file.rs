@@ -404,7 +404,7 @@ mod tests {
 
     /// A file of 100 KB that would have taken more than a gigabyte.
     #[test]
-    fn a_boot_file_that_stands_for_much_more_is_refused() {
+    fn a_boot_file_that_unpacks_to_much_more_is_refused() {
         let of = |folders: u32, groups: u32| {
             let folders = (0..folders).map(|n| Term::string(&format!("/{n}")));
             let path = Term::tuple([Term::atom("path"), Term::list(folders)]);
