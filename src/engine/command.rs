@@ -10,7 +10,7 @@
 )]
 
 use std::collections::VecDeque;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -141,7 +141,7 @@ pub(super) fn without_cookies(command: &mut Command, plan: &Plan) {
 }
 
 /// Runs a command until it ends, its time is over, or the end has been requested more than `asked` times. `begun` gets its
-/// process group.
+/// process group, before anything of the command runs: killed in between, this process leaves nothing that goes on.
 pub(super) fn run(
     what: &BoundedCommand<'_>,
     plan: &Plan,
@@ -163,6 +163,9 @@ pub(super) fn run(
         }
     };
     begun(child.id());
+    if let Some(mut go) = child.stdin.take() {
+        let _ = go.write_all(b"\n");
+    }
     let cut = loop {
         if is_over(&child) {
             break None;
@@ -239,6 +242,9 @@ fn await_end(child: &Child) {
     }
 }
 
+/// Waits for a line, and runs the command in its own place. At the end of its input it runs nothing.
+const WAIT: &str = r#"read -r _ || exit; exec sh -c "$1" </dev/null"#;
+
 fn start(
     what: &BoundedCommand<'_>,
     plan: &Plan,
@@ -248,10 +254,10 @@ fn start(
     let (mut output, input) = std::io::pipe()?;
     let mut command = Command::new("sh");
     command
-        .args(["-c", what.text])
+        .args(["-c", WAIT, "sh", what.text])
         .current_dir(&what.folder)
         .process_group(0)
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(input.try_clone()?)
         .stderr(input)
         .env(MARK, &what.id);
@@ -364,6 +370,16 @@ mod tests {
         within: u64,
         interrupt: &Interrupt,
     ) -> CommandRun {
+        watched(command, folder, within, interrupt, &mut |_| {})
+    }
+
+    fn watched(
+        command: &str,
+        folder: PathBuf,
+        within: u64,
+        interrupt: &Interrupt,
+        begun: &mut dyn FnMut(u32),
+    ) -> CommandRun {
         let engine = crate::engine::Engine::open_text("plan \"p\".", Default::default());
         let plan = engine.engine.expect("a plan").plan;
         let what = BoundedCommand {
@@ -374,10 +390,7 @@ mod tests {
             variables: vec![("UPDO_STAGE", "a b".to_owned())],
             without: &["LANG"],
         };
-        let mut group = 0;
-        let run = run(&what, &plan, interrupt, interrupt.count(), &mut |id| {
-            group = id
-        });
+        let run = run(&what, &plan, interrupt, interrupt.count(), begun);
         assert_eq!(
             (marked(&what.id), &run.left),
             (vec![], &vec![]),
@@ -405,6 +418,29 @@ mod tests {
         assert!(matches!(killed.end, CommandEnd::Signal(9)), "{killed:?}");
         let run = in_a_folder("true", "/nonexistent".into(), 1000, &interrupt);
         assert!(matches!(run.end, CommandEnd::NotStarted(_)), "{run:?}");
+    }
+
+    #[test]
+    fn nothing_of_a_command_runs_before_its_group_is_known() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let made = folder.path().join("made");
+        let mut group = 0;
+        let mut begun = |id| {
+            thread::sleep(Duration::from_millis(300));
+            assert!(!made.exists(), "it runs already");
+            group = id;
+        };
+        let interrupt = Interrupt::default();
+        let run = watched(
+            "echo $$ >made",
+            folder.path().to_owned(),
+            10_000,
+            &interrupt,
+            &mut begun,
+        );
+        assert_eq!(run.exit(), Some(0), "{run:?}");
+        let by = std::fs::read_to_string(&made).expect("it has run");
+        assert_eq!(by.trim(), group.to_string());
     }
 
     /// In its group, in a session of its own, daemons, and those that ignore a signal.

@@ -118,8 +118,12 @@ fn a_suspension_that_waits() {
     assert!(desk.read("r.html").contains(&named));
     // Between two attempts nothing is suspended. Once a second, in those seconds only in which it was waited for.
     assert!((1..=9).contains(&progress.len()), "{progress:?}");
-    for line in &progress {
+    for (at, line) in progress.iter().enumerate() {
         assert_eq!((&line["done"], &line["total"]), (&0.into(), &8.into()));
+        // The last second may end in the moment in which it answers.
+        if at > 0 && at + 1 == progress.len() && line["slowest"][0].is_null() {
+            continue;
+        }
         assert_eq!(line["slowest"][0]["pid"], busy.as_str());
         assert_eq!(line["slowest"][0]["at"], "bank_account:count_coins/1");
         let message = line["message"].as_str().expect("text");
