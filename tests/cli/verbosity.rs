@@ -36,8 +36,11 @@ fn a_trace_has_calls_and_answers_but_no_values() {
     let node = TestNode::shared();
     let desk = Desk::new();
     let eval = |text: &str| desk.eval(&node, text);
-    let loud = eval("lists:sum([4711, 4711]).").arg("-vv").run().exits(0);
-    assert_eq!(loud.stdout, "9422\n");
+    let loud = eval("lists:sum([471108154711, 471108154711]).")
+        .arg("-vv")
+        .run()
+        .exits(0);
+    assert_eq!(loud.stdout, "942216309422\n");
     let loud = loud.says(&[
         &format!("trace  connect {}", node.name()),
         &format!("trace  connected to {}", node.name()),
@@ -45,7 +48,7 @@ fn a_trace_has_calls_and_answers_but_no_values() {
         "trace  answer  lists:sum/1: returned in ",
     ]);
     assert!(
-        !loud.stderr.contains("4711") && !loud.stderr.contains("9422"),
+        !loud.stderr.contains("471108154711") && !loud.stderr.contains("942216309422"),
         "{loud}"
     );
     let once = eval("1 + 1.").arg("-v").run().exits(0);
@@ -53,7 +56,7 @@ fn a_trace_has_calls_and_answers_but_no_values() {
 
     // The file is appended to, and has the time and the node.
     for _ in 0..2 {
-        let ran = eval("lists:sum([4711]).")
+        let ran = eval("lists:sum([471108154711]).")
             .arg("--log-file=t.log")
             .run()
             .exits(0);
@@ -65,7 +68,10 @@ fn a_trace_has_calls_and_answers_but_no_values() {
         .filter(|line| line.contains("] call    lists:sum/1"));
     assert_eq!(calls.count(), 2, "{log}");
     assert!(log.lines().all(|line| line.contains("Z [")), "{log}");
-    assert!(!log.contains("4711") && !log.contains(COOKIE), "{log}");
+    assert!(
+        !log.contains("471108154711") && !log.contains(COOKIE),
+        "{log}"
+    );
     // A wrong cookie is not in it either, and the refusal is.
     let path = desk.path().join("wrong");
     crate::support::write_cookie(&path, "some_other_cookie");

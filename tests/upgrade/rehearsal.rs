@@ -186,8 +186,8 @@ fn all_states_convert() {
 #[test]
 fn states_that_fail_are_found_before_anything_is_touched() {
     let stage = Stage::tills(
-        "code_change(_, {till, 3}, _) -> {ok, {secret, 4711}} = {error, 4711};\n\
-         code_change(_, {till, 5}, _) -> [4711];\n\
+        "code_change(_, {till, 3}, _) -> {ok, {secret, 471108154711}} = {error, 471108154711};\n\
+         code_change(_, {till, 5}, _) -> [471108154711];\n\
          code_change(_, {till, 7}, _) -> timer:sleep(1000000);\n\
          code_change(_, {till, 9}, _) -> grow([]);\n\
          code_change(_, {till, N}, _) when N =/= 11 -> {ok, {till, N, 0}}.\n\
@@ -209,7 +209,9 @@ fn states_that_fail_are_found_before_anything_is_touched() {
     ] {
         assert!(json.stdout.contains(reason), "{json}");
     }
-    assert!(!ran.to_string().contains("4711") && !json.to_string().contains("4711"));
+    assert!(
+        !ran.to_string().contains("471108154711") && !json.to_string().contains("471108154711")
+    );
 }
 
 #[test]
@@ -443,7 +445,7 @@ fn another_run_holds_the_lock() {
 #[test]
 fn a_run_begins_with_a_rehearsal() {
     let stage = Stage::tills(
-        "code_change(_, {till, 7}, _) -> {ok, {secret, 4711}} = {error, 4711};\n\
+        "code_change(_, {till, 7}, _) -> {ok, {secret, 471108154711}} = {error, 471108154711};\n\
          code_change(_, {till, N}, _) -> {ok, {till, N, 0}}.",
     );
     let run = |more: &str, flags: &[&str]| {

@@ -55,10 +55,10 @@ fn states_that_a_rollback_would_not_give_back() {
     let stage = tills(
         "",
         "code_change({down, _}, {till, N, _}, _) when N < 4 -> {ok, {till, N}};\n\
-         code_change({down, _}, {till, N, _}, _) when N < 6 -> {ok, {till, N + 4711}};\n\
+         code_change({down, _}, {till, N, _}, _) when N < 6 -> {ok, {till, N + 471108154711}};\n\
          code_change({down, _}, {till, 6, S}, _) -> {ok, {till, 6, S}};\n\
-         code_change({down, _}, {till, 7, _}, _) -> {error, {secret, 4711}};\n\
-         code_change({down, _}, {till, 8, _}, _) -> {ok, {secret, 4711}} = list_to_tuple([error, 4711]);\n\
+         code_change({down, _}, {till, 7, _}, _) -> {error, {secret, 471108154711}};\n\
+         code_change({down, _}, {till, 8, _}, _) -> {ok, {secret, 471108154711}} = list_to_tuple([error, 471108154711]);\n\
          code_change({down, _}, {till, 9, _}, _) -> timer:sleep(1000000);\n\
          code_change(_, {till, N}, _) -> {ok, {till, N, {kept, N}}}.",
     );
@@ -79,9 +79,9 @@ fn states_that_a_rollback_would_not_give_back() {
         "an undo of the run itself restores the states as they were",
         "convert back in the new `till`",
     ]);
-    assert!(!ran.to_string().contains("4711"), "{ran}");
+    assert!(!ran.to_string().contains("471108154711"), "{ran}");
     let json = stage.rehearse(&["--json"]).exits(0);
-    assert!(!json.to_string().contains("4711"), "{json}");
+    assert!(!json.to_string().contains("471108154711"), "{json}");
     let back = &json.json()["modules"][0]["going_back"];
     assert_eq!(
         (&back["same"], &back["other"], &back["failed"]),
