@@ -2,7 +2,8 @@
 //!
 //! Takes a path and its new content. It writes beside the file, waits until that is on the disk, and renames; after a crash
 //! at any instant the file holds all of the old content or all of the new. The rights of the old file are kept, a symbolic
-//! link stays one and its target is replaced. A failure leaves nothing behind. It makes no folders.
+//! link stays one and its target is replaced; a device, a FIFO or a folder is refused. A failure leaves nothing behind.
+//! It makes no folders.
 //! What records users, runs or outcomes is readable only by its owner: files of 0600 in folders of 0700, whatever
 //! the umask.
 
@@ -43,16 +44,21 @@ pub fn create_private(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// The same, to be appended to.
+/// The same, to be appended to. A FIFO that no process reads is an error; it is not waited for.
 ///
 /// # Errors
 /// Those of opening it.
 pub fn append_private(path: &Path) -> io::Result<File> {
-    File::options()
+    let file = File::options()
         .append(true)
         .create(true)
         .mode(PRIVATE)
-        .open(path)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)?;
+    // What is written afterwards is waited for: half a line would be left.
+    let flags = rustix::fs::fcntl_getfl(&file)?;
+    rustix::fs::fcntl_setfl(&file, flags - rustix::fs::OFlags::NONBLOCK)?;
+    Ok(file)
 }
 
 /// Makes an open file its owner's alone.
@@ -185,6 +191,10 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 /// Writes beside a file and renames; the folder, which is not on the disk yet.
 fn beside(path: &Path, content: &[u8], mode: Option<u32>) -> io::Result<PathBuf> {
     let target = target(path)?;
+    // Renaming would put a file in the place of a device: as root, in that of `/dev/null`.
+    if fs::symlink_metadata(&target).is_ok_and(|known| !known.is_file()) {
+        return Err(io::Error::other("not a regular file"));
+    }
     let folder = match target.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -243,6 +253,26 @@ mod tests {
     fn mode(path: &Path) -> u32 {
         let metadata = fs::metadata(path).expect("it is there");
         metadata.permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn what_is_no_file_stays_what_it_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).expect("made");
+        fs::create_dir(at("folder")).expect("made");
+        for odd in ["socket", "folder"] {
+            symlink(at(odd), at(&format!("{odd} link"))).expect("made");
+            for name in [odd.to_owned(), format!("{odd} link")] {
+                for refused in [replace(&at(&name), b"1"), replace_private(&at(&name), b"1")] {
+                    let why = refused.expect_err("refused").to_string();
+                    assert_eq!(why, "not a regular file", "{name}");
+                }
+            }
+            let known = fs::symlink_metadata(at(odd)).expect("it is there");
+            assert!(!known.is_file(), "{odd}");
+        }
+        assert_eq!(names(folder.path()).len(), 4);
     }
 
     #[test]

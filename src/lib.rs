@@ -93,6 +93,8 @@ pub mod parallel;
 #[doc(hidden)]
 pub mod plan;
 #[doc(hidden)]
+pub mod regular_file;
+#[doc(hidden)]
 pub mod release;
 #[doc(hidden)]
 pub mod repl;

@@ -10,7 +10,14 @@ use std::path::{Path, PathBuf};
 
 /// From upstream to downstream. Modules of one row may use each other.
 const ORDER: &[&[&str]] = &[
-    &["name", "diag", "atomic_file", "parallel", "term"],
+    &[
+        "name",
+        "diag",
+        "atomic_file",
+        "regular_file",
+        "parallel",
+        "term",
+    ],
     &["state"],
     &["node"],
     &["syntax"],

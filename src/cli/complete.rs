@@ -19,6 +19,7 @@ use clap_complete::engine::CompletionCandidate;
 use super::time::time;
 use crate::diag::{Code, safe};
 use crate::engine::Settings;
+use crate::regular_file;
 use crate::state::runs::RunRecords;
 use crate::syntax::ast::{Statement, StatementKind};
 use crate::syntax::parse_plan;
@@ -169,8 +170,8 @@ fn read(path: &Path) -> Vec<Statement> {
     /// Plans are short; what is not is no use here.
     const MAX_BYTES: u64 = 1 << 20;
     let mut text = String::new();
-    let read =
-        std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text));
+    let read = regular_file::open(path)
+        .and_then(|(file, _)| file.take(MAX_BYTES).read_to_string(&mut text));
     match read {
         Ok(_) => parse_plan(&text, 0).statements,
         Err(_) => Vec::new(),

@@ -9,14 +9,13 @@
     reason = "a person's own settings are a file"
 )]
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
 use crate::diag::suggest::suggest;
 use crate::diag::{Code, Diagnostic, Result};
+use crate::regular_file;
 use crate::ui::Colour;
 
 /// A larger file is none that a person has written.
@@ -171,20 +170,7 @@ fn wrong(path: &Path, what: &str) -> Box<Diagnostic> {
 }
 
 fn text(path: &Path) -> std::result::Result<String, String> {
-    // Opening a FIFO would wait for a writer, so look first.
-    let meta = std::fs::metadata(path).map_err(|why| why.to_string())?;
-    if !meta.is_file() {
-        return Err("not an ordinary file".to_owned());
-    }
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|why| why.to_string())?;
-    file.take(MOST + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|why| why.to_string())?;
-    if bytes.len() as u64 > MOST {
-        return Err(format!("larger than {} KiB", MOST / 1024));
-    }
-    String::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned())
+    regular_file::read_text(path, MOST).map_err(|why| why.to_string())
 }
 
 #[cfg(test)]

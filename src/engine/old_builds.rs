@@ -30,7 +30,11 @@ use crate::facts::change::ChangeSet;
 use crate::facts::local::files;
 use crate::name::{Md5, Module, NodeName};
 use crate::plan::{GitBuild, Plan};
+use crate::regular_file;
 use crate::state::beams::{Store, hex};
+
+/// The largest list of what a build gave.
+const MAX_INDEX: u64 = 16 << 20;
 
 /// How long git may take to make a worktree: with a partial clone it fetches what it lacks.
 const CHECKOUT: Duration = Duration::from_secs(300);
@@ -228,7 +232,7 @@ impl<'a> Source<'a> {
 
     /// What it gave when it was built before.
     fn known(&self, workshop: &Workshop<'_>) -> Option<Built> {
-        let text = fs::read_to_string(self.index(workshop)).ok()?;
+        let text = regular_file::read_text(&self.index(workshop), MAX_INDEX).ok()?;
         let mut built = Built::new();
         for line in text.lines() {
             let (md5, module) = line.split_once(' ')?;

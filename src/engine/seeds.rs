@@ -13,8 +13,6 @@
 #![expect(clippy::disallowed_methods, reason = "a list of nodes is a file")]
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::PoisonError;
@@ -30,6 +28,7 @@ use crate::node::session::name_at;
 use crate::node::{Address, Dial, DialAddress, Tls};
 use crate::parallel::in_parallel;
 use crate::plan::{Seed, SeedFrom, Target};
+use crate::regular_file;
 
 /// How long one question may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -278,18 +277,7 @@ fn in_file(path: &Path) -> Result<Nodes> {
         let text = error.to_string();
         failed(text.split(" (os error").next().unwrap_or_default())
     };
-    let file = File::open(path).map_err(plain)?;
-    // A pipe, or a folder, is none.
-    if !file.metadata().map_err(plain)?.is_file() {
-        return Err(failed("it is no file"));
-    }
-    let mut text = String::new();
-    file.take(MAX_FILE + 1)
-        .read_to_string(&mut text)
-        .map_err(|_| failed("it is no text"))?;
-    if text.len() as u64 > MAX_FILE {
-        return Err(failed("it is larger than 1 MiB"));
-    }
+    let text = regular_file::read_text(path, MAX_FILE).map_err(plain)?;
     let mut nodes = Vec::new();
     for (number, line) in text.lines().enumerate() {
         let is_comment = |word: &&str| word.starts_with(['#', '%']);

@@ -14,6 +14,7 @@ use std::path::Path;
 
 use super::cookie::plain;
 use crate::diag::{Code, Diagnostic, Result};
+use crate::regular_file;
 
 /// What kind of file is read, for the messages.
 #[derive(Clone, Copy, Debug)]
@@ -46,17 +47,9 @@ impl SecretFile {
                 format!("cannot read {what} {shown}: {why}"),
             ))
         };
-        // Looked at before it is opened.
-        if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
-            let title = format!("{what} {shown} is not a regular file");
-            return Err(Box::new(Diagnostic::new(self.code, title)));
-        }
-        let file = std::fs::File::open(path).map_err(unreadable)?;
-        if secret {
-            let mode = file.metadata().map_err(unreadable)?;
-            if let Some(open) = open_to_others(&mode) {
-                return Err(Box::new(self.is_open(path, open)));
-            }
+        let (file, known) = regular_file::open(path).map_err(unreadable)?;
+        if secret && let Some(open) = open_to_others(&known) {
+            return Err(Box::new(self.is_open(path, open)));
         }
         // Room for all of it: growing would leave copies behind.
         let mut bytes = Vec::with_capacity(self.limit);

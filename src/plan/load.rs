@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use super::include::{Inclusion, include_depths};
 use super::{Plan, resolve};
 use crate::diag::{Code, Diagnostic, SourceMap, Span};
+use crate::regular_file;
 use crate::syntax::ast::{Expr, Statement, StatementKind};
 use crate::syntax::parse_plan;
 use crate::term::Term;
@@ -288,16 +289,10 @@ impl<'a> Reader<'a> {
 /// # Errors
 /// In words: no such file, not a regular one, larger than 16 MiB, not UTF-8.
 pub fn read_text(path: &Path) -> Result<String, String> {
-    let size = std::fs::metadata(path).map_err(|e| e.to_string())?;
-    if !size.is_file() {
-        return Err("not a regular file".to_owned());
-    }
-    if size.len() > MAX_BYTES {
-        return Err(too_large());
-    }
-    let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
-    String::from_utf8(bytes)
-        .map_err(|e| format!("not UTF-8 at byte {}", e.utf8_error().valid_up_to()))
+    regular_file::read_text(path, MAX_BYTES).map_err(|why| match why.kind() {
+        std::io::ErrorKind::FileTooLarge => too_large(),
+        _ => why.to_string(),
+    })
 }
 
 fn bounded(text: String) -> Result<String, String> {

@@ -6,12 +6,12 @@
 
 #![expect(clippy::disallowed_methods, reason = ".rel, .app and .appup are files")]
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::scan::{TermToken, TermTokenKind, scan};
 use crate::diag::Span;
+use crate::regular_file;
 use crate::term::etf::MAX_DEPTH;
 use crate::term::{Fun, Term};
 
@@ -118,14 +118,9 @@ pub fn consult(path: &Path) -> Result<TermFile, ConsultError> {
 }
 
 fn contents(path: &Path) -> std::io::Result<Vec<u8>> {
-    // Opening a FIFO would wait for a writer, so look first.
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(std::io::Error::other("not an ordinary file"));
-    }
+    let (file, _) = regular_file::open(path)?;
     let mut bytes = Vec::new();
-    File::open(path)?
-        .take(MAX_FILE + 1)
-        .read_to_end(&mut bytes)?;
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -29,9 +29,13 @@ use super::evaluate::rest;
 use super::highlight::coloured;
 use super::session::{ReplSession, Reply};
 use crate::diag::{Code, safe};
+use crate::regular_file;
 use crate::report::style;
 use crate::syntax::{InputError, parse_input};
 use crate::ui::Ui;
+
+/// The longest text that comes back from an editor.
+const MAX_EDITED: u64 = 16 << 20;
 
 /// Lines of history that are kept.
 const HISTORY: usize = 5_000;
@@ -290,7 +294,7 @@ fn edit(session: &mut ReplSession, ui: &Ui, path: &Path, text: &str) {
         .args(["-c", &format!("{editor} \"$1\""), "sh"])
         .arg(path)
         .status();
-    let edited = std::fs::read_to_string(path);
+    let edited = regular_file::read_text(path, MAX_EDITED);
     let _ = std::fs::remove_file(path);
     match (ended, edited) {
         (Ok(status), Ok(edited)) if status.success() => match session.edited(&edited) {

@@ -14,13 +14,13 @@
     reason = "compiled agents are kept in the state folder"
 )]
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
 use crate::atomic_file;
+use crate::regular_file;
 
 /// Bytes of a digest.
 const DIGEST: usize = 32;
@@ -54,10 +54,7 @@ fn file(place: &Path, otp: &str) -> PathBuf {
 /// The agent for an OTP release, under the name of a run; `None` when none is kept, or what is kept is not whole.
 pub fn load(place: &Path, otp: &str, run: &str) -> Option<Arc<[u8]>> {
     let path = file(place, otp);
-    if fs::metadata(&path).ok()?.len() > LARGEST {
-        return None;
-    }
-    let mut bytes = fs::read(path).ok()?;
+    let mut bytes = regular_file::read(&path, LARGEST).ok()?;
     let digest = bytes.split_off(bytes.len().checked_sub(DIGEST)?);
     if Sha256::digest(&bytes)[..] != digest[..] {
         return None;
@@ -94,6 +91,8 @@ fn renamed(mut beam: Vec<u8>, run: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn beam(name: &str) -> Vec<u8> {

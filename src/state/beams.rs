@@ -19,9 +19,13 @@ use std::time::{Duration, SystemTime};
 
 use crate::atomic_file;
 use crate::name::Md5;
+use crate::regular_file;
 
 /// How many copies are always kept: the last five versions of a thousand modules.
 const KEPT: usize = 5_000;
+
+/// The largest beam that is given back; the reader of beams takes no larger one.
+const LARGEST: u64 = 64 << 20;
 
 /// How long a copy is kept at least after it was last wanted: a node may run for long what has not been saved again.
 const WANTED: Duration = Duration::from_secs(90 * 24 * 3600);
@@ -54,7 +58,7 @@ impl Store {
 
     /// The copy of a version, if there is one.
     pub fn get(&self, md5: &Md5) -> Option<Vec<u8>> {
-        fs::read(self.path(md5)).ok()
+        regular_file::read(&self.path(md5), LARGEST).ok()
     }
 
     /// Whether there is a copy; it counts as wanted today.
@@ -66,7 +70,7 @@ impl Store {
         // Setting a time costs three calls of the system, and a command wants every module of a node.
         let wanted = known.modified().ok();
         if wanted.is_none_or(|at| at.elapsed().map_or(true, |age| age >= TODAY)) {
-            let copy = fs::File::options().append(true).open(&path);
+            let copy = regular_file::append(&path);
             // One whose time cannot be set is there all the same.
             let _ = copy.and_then(|copy| copy.set_modified(SystemTime::now()));
         }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::beams::hex;
 use crate::name::NodeName;
+use crate::regular_file;
 use crate::term::{Term, etf};
 
 /// The file of a node in a folder of the state folder.
@@ -24,10 +25,7 @@ pub(super) fn path(state: &Path, folder: &str, node: &NodeName, extension: &str)
 
 /// The term in a file of at most so many bytes.
 pub(super) fn read(path: &Path, most: u64) -> Option<Term> {
-    if std::fs::metadata(path).ok()?.len() > most {
-        return None;
-    }
-    etf::decode(&std::fs::read(path).ok()?).ok()
+    etf::decode(&regular_file::read(path, most).ok()?).ok()
 }
 
 /// Puts a term in place of what the file holds; the file and its folder are the user's alone.

@@ -27,7 +27,17 @@ use serde_json::{Value, json};
 use crate::atomic_file::{self, replace_private};
 use crate::diag::safe;
 use crate::name::NodeName;
+use crate::regular_file;
 use crate::term::{Term, etf};
+
+/// The largest file of events that is read.
+const MAX_EVENTS: u64 = 256 << 20;
+
+/// The largest other file of a record: a script of some thousand modules has some hundred KiB.
+const MAX_FILE: u64 = 64 << 20;
+
+/// The largest summary.
+const MAX_META: u64 = 1 << 20;
 
 /// How many runs are kept by default; the oldest go first, those that may still be going on never.
 const KEPT: usize = 200;
@@ -252,7 +262,7 @@ impl RunRecords {
 
     /// The lines of that file.
     pub fn event_lines(&self, run: &str) -> Option<String> {
-        fs::read_to_string(self.events(run)?).ok()
+        regular_file::read_text(&self.events(run)?, MAX_EVENTS).ok()
     }
 
     /// Goes on with a record: events are appended, and how it ended is reported anew.
@@ -278,7 +288,7 @@ impl RunRecords {
     /// Whether another updo is writing a record right now: its run is going on, wherever it has come to.
     pub fn is_written(&self, summary: &RecordedRun) -> bool {
         let path = self.folder.join(&summary.run).join("events.jsonl");
-        let file = File::options().append(true).open(path);
+        let file = regular_file::append(&path);
         file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
     }
 
@@ -294,11 +304,13 @@ impl RunRecords {
 
     /// The text of its plan.
     pub fn plan(&self, run: &str) -> Option<String> {
-        fs::read_to_string(self.folder.join(plain(run)?).join("plan.updo")).ok()
+        let path = self.folder.join(plain(run)?).join("plan.updo");
+        regular_file::read_text(&path, MAX_FILE).ok()
     }
 
     fn term(&self, run: &str, name: &str) -> Option<Term> {
-        let bytes = fs::read(self.folder.join(plain(run)?).join(name)).ok()?;
+        let path = self.folder.join(plain(run)?).join(name);
+        let bytes = regular_file::read(&path, MAX_FILE).ok()?;
         etf::decode(&bytes).ok()
     }
 }
@@ -421,7 +433,7 @@ impl RunRecord {
 
 /// Whether a file is empty, or its last line is whole.
 fn ends_in_a_line(path: &Path) -> io::Result<bool> {
-    let mut file = File::open(path)?;
+    let (mut file, _) = regular_file::open(path)?;
     if file.seek(SeekFrom::End(0))? == 0 {
         return Ok(true);
     }
@@ -447,7 +459,7 @@ fn journal(path: &Path) -> io::Result<(File, bool)> {
 
 /// What is known of a run, and the moment it began; 0 in the records of older versions.
 fn read(folder: &Path) -> Option<(RecordedRun, u64)> {
-    let text = fs::read_to_string(folder.join("meta.json")).ok()?;
+    let text = regular_file::read_text(&folder.join("meta.json"), MAX_META).ok()?;
     let meta: Value = serde_json::from_str(&text).ok()?;
     let field = |name: &str| Some(meta.get(name)?.as_str()?.to_owned());
     let moment = meta.get("moment").and_then(Value::as_u64).unwrap_or(0);

@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 
 use crate::atomic_file;
 use crate::name::{App, Md5, Module};
+use crate::regular_file;
 use crate::term::{Term, etf};
 
 /// First element of the stored tuple. Another one is another format, and read as nothing.
@@ -134,14 +135,11 @@ pub fn load(state: &Path, name: &str) -> Option<CodeVersion> {
         return None;
     }
     let path = file(state, name);
-    if fs::metadata(&path).ok()?.len() > MAX_FILE {
-        return None;
-    }
-    let bytes = fs::read(&path).ok()?;
+    let bytes = regular_file::read(&path, MAX_FILE).ok()?;
     if name_of(&bytes) != name {
         return None;
     }
-    if let Ok(kept) = fs::File::options().append(true).open(&path) {
+    if let Ok(kept) = regular_file::append(&path) {
         // One whose time cannot be set is there all the same.
         let _ = kept.set_modified(SystemTime::now());
     }

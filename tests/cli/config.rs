@@ -77,5 +77,5 @@ fn an_unknown_setting_is_reported() {
     let log = desk.updo(&["log"]).env("UPDO_CONFIG", "own.toml");
     log.run().exits(2).says(&["larger than 64 KiB"]);
     let log = desk.updo(&["log"]).env("UPDO_CONFIG", "/dev/zero");
-    log.run().exits(2).says(&["not an ordinary file"]);
+    log.run().exits(2).says(&["not a regular file"]);
 }

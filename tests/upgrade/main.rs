@@ -24,6 +24,7 @@ mod faulty;
 mod first_plan;
 mod going_back;
 mod half_undone;
+mod hostile_state;
 mod in_place;
 mod inferred_children;
 mod init_argument;

@@ -10,11 +10,11 @@
 )]
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::Path;
 
 use crate::diag::{Code, Diagnostic, Result, SourceMap, Span};
 use crate::name::{App, Module};
+use crate::regular_file;
 use crate::syntax::parse_expression;
 use crate::term::{Atom, Term};
 
@@ -98,16 +98,7 @@ impl AppSpec {
 }
 
 fn contents(path: &Path) -> std::io::Result<String> {
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(std::io::Error::other("not an ordinary file"));
-    }
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path)?;
-    file.take(MAX_APP + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_APP {
-        let why = format!("it is larger than {MAX_APP} bytes");
-        return Err(std::io::Error::other(why));
-    }
+    let bytes = regular_file::read(path, MAX_APP)?;
     // Files of the time before UTF-8 are Latin-1; `file:consult` reads them so without a coding comment.
     Ok(String::from_utf8(bytes).unwrap_or_else(|error| {
         let bytes = error.into_bytes();

@@ -11,6 +11,7 @@ use std::path::Path;
 use crate::diag::{Code, Diagnostic, Result, Span};
 use crate::facts::app::app_specs::MAX_SPEC;
 use crate::facts::local::files::{self, BeamFile};
+use crate::regular_file;
 
 /// Local beams of patterns, as they are to a node of an OTP release.
 pub(super) fn local(patterns: &[(String, Span)], base: &Path, otp: u32) -> Result<Vec<BeamFile>> {
@@ -53,15 +54,14 @@ pub(super) fn unusable(file: &str, why: &str) -> Box<Diagnostic> {
     )
 }
 
-/// An ordinary file, at most one byte more than a specification may have (so that its reader sees that it is too big).
+/// A regular file, at most one byte more than a specification may have (so that its reader sees that it is too big).
 pub(super) fn small_file(path: &Path) -> Option<Vec<u8>> {
-    let Ok(known) = std::fs::metadata(path) else {
+    if !path.exists() {
         return files::in_archive(path);
-    };
-    let is_file = known.is_file();
+    }
+    let (file, _) = regular_file::open(path).ok()?;
     let mut text = Vec::new();
     let limit = u64::try_from(MAX_SPEC).ok()? + 1;
-    let file = std::fs::File::open(path).ok().filter(|_| is_file)?;
     file.take(limit).read_to_end(&mut text).ok()?;
     Some(text)
 }

@@ -14,6 +14,7 @@ use std::path::{Component, Path, PathBuf};
 use zip::ZipArchive;
 
 use crate::facts::beam::chunk::MAX_BEAM;
+use crate::regular_file;
 
 /// More files than any archive of an application holds; bounds the index of a hostile one.
 const MAX_FILES: usize = 1 << 16;
@@ -25,7 +26,7 @@ pub(super) fn is_archive(path: &Path) -> bool {
 
 /// Splits a path into archive and name inside; `None` when no part of it is an archive.
 ///
-/// Only names are looked at, so the caller tries the path as an ordinary file first.
+/// Only names are looked at, so the caller tries the path as a regular file first.
 pub(super) fn split(path: &Path) -> Option<(&Path, String)> {
     let archive = path.ancestors().skip(1).find(|above| is_archive(above))?;
     let inside = path.strip_prefix(archive).ok()?;
@@ -57,11 +58,8 @@ fn is_beam(name: &str) -> bool {
 }
 
 fn open(path: &Path) -> io::Result<ZipArchive<BufReader<File>>> {
-    let metadata = std::fs::metadata(path)?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("not an ordinary file"));
-    }
-    let archive = ZipArchive::new(BufReader::new(File::open(path)?)).map_err(damaged)?;
+    let (file, _) = regular_file::open(path)?;
+    let archive = ZipArchive::new(BufReader::new(file)).map_err(damaged)?;
     if archive.len() > MAX_FILES {
         return Err(io::Error::other("an archive of too many files"));
     }

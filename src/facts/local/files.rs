@@ -3,7 +3,7 @@
 //! Takes patterns of a plan or the command line and gives paths, takes paths and gives facts. Beams
 //! inside of code archives (`.ez`) count as files, by the names that the code server gives them, and so do those of
 //! release archives (`.tar.gz`) that a pattern names. It reads
-//! at most [`MAX_BEAM`] bytes of a file, and only ordinary files; it never writes.
+//! at most [`MAX_BEAM`] bytes of a file, and only regular files; it never writes.
 
 #![expect(clippy::disallowed_methods, reason = "beams are files, many of them")]
 
@@ -12,7 +12,6 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::num::NonZero;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::archive::{self, Archives};
@@ -22,6 +21,7 @@ use crate::facts::beam::chunk::MAX_BEAM;
 use crate::facts::beam::{BeamError, BeamFacts};
 use crate::name::Module;
 use crate::parallel::in_parallel;
+use crate::regular_file;
 use crate::state::file_cache::Stat;
 
 /// Most threads that read files at once.
@@ -414,13 +414,13 @@ pub fn application_of(path: &Path) -> Option<String> {
 
 /// A file as it was found.
 pub(super) enum OpenedFile {
-    /// An ordinary file and its size.
+    /// A regular file and its size.
     File(File, u64),
     /// The contents of a file in an archive.
     Bytes(Vec<u8>),
 }
 
-/// Reads ordinary files and files in archives.
+/// Reads regular files and files in archives.
 #[derive(Default)]
 pub(super) struct FileReader {
     archives: Archives,
@@ -429,7 +429,7 @@ pub(super) struct FileReader {
 impl FileReader {
     /// Opens a file; one in an archive comes with its bytes.
     pub(super) fn open(&mut self, path: &Path) -> Result<OpenedFile, FileError> {
-        let opened = ordinary(path).or_else(|error| match archive::split(path) {
+        let opened = regular(path).or_else(|error| match archive::split(path) {
             Some((archive, name)) => self.archives.read(archive, &name).map(OpenedFile::Bytes),
             None => match tarball::split(path) {
                 Some((archive, name)) => {
@@ -475,17 +475,9 @@ impl FileReader {
     }
 }
 
-fn ordinary(path: &Path) -> io::Result<OpenedFile> {
-    // Without this flag, opening a FIFO would wait for a writer.
-    let file = File::options()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("not an ordinary file"));
-    }
-    Ok(OpenedFile::File(file, metadata.len()))
+fn regular(path: &Path) -> io::Result<OpenedFile> {
+    let (file, known) = regular_file::open(path)?;
+    Ok(OpenedFile::File(file, known.len()))
 }
 
 /// Reads the facts of many files, in parallel, without keeping their bytes. The answers are in the

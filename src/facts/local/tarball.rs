@@ -9,7 +9,6 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +17,7 @@ use std::time::SystemTime;
 use flate2::read::MultiGzDecoder;
 
 use crate::facts::beam::chunk::MAX_BEAM;
+use crate::regular_file;
 
 /// More files than any release has.
 const MAX_FILES: usize = 1 << 17;
@@ -115,15 +115,11 @@ impl Recent {
 /// When it cannot be read, is damaged or larger than anything real.
 pub(super) fn read(path: &Path) -> io::Result<Arc<Tarball>> {
     static LAST: Mutex<Recent> = Mutex::new(Recent(Vec::new()));
-    let known = std::fs::metadata(path)?;
-    if !known.is_file() {
-        return Err(io::Error::other("not an ordinary file"));
-    }
+    let (mut file, known) = regular_file::open(path)?;
     let look = (known.len(), known.modified()?);
     // Held while it is read: other threads want the same.
     let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
     last.get(path, look, || {
-        let mut file = File::open(path)?;
         let mut magic = [0; 2];
         let begins = file.read(&mut magic)?;
         file.rewind()?;

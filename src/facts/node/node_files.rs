@@ -13,6 +13,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use std::path::Path;
+
 use super::ask::{Ask, TIMEOUT, call_failed, function, unexpected_reply};
 use super::folders::folder_of;
 use crate::diag::Result;
@@ -21,6 +23,7 @@ use crate::facts::beam::chunk::MAX_BEAM;
 use crate::facts::local::files::{FileLook, is_code, look_at};
 use crate::name::Md5;
 use crate::node::{Session, evaluate};
+use crate::regular_file;
 use crate::state::beams::Store;
 use crate::state::file_cache::{CachedBeam, Seen, Stat};
 use crate::term::Term;
@@ -487,17 +490,13 @@ fn local_time() -> i64 {
     now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(0))
 }
 
-/// An ordinary file, at most one byte more than a beam may have (so that its reader sees that it is too big).
+/// A regular file, at most one byte more than a beam may have (so that its reader sees that it is too big).
 fn read_local(path: &str) -> Option<Vec<u8>> {
     use std::io::Read;
-    let known = std::fs::metadata(path).ok()?;
-    if !known.is_file() {
-        return None;
-    }
+    let (file, known) = regular_file::open(Path::new(path)).ok()?;
     // One byte more than it has: then its end is seen without another buffer.
     let size = usize::try_from(known.len().min(MAX_BEAM) + 1).unwrap_or_default();
     let mut content = Vec::with_capacity(size);
-    let file = std::fs::File::open(path).ok()?;
     file.take(MAX_BEAM + 1).read_to_end(&mut content).ok()?;
     Some(content)
 }
