@@ -109,6 +109,17 @@ impl Connection<'_> {
         interrupt: &Interrupt,
         progress: &mut Progress<'_>,
     ) -> Result<Rehearsal> {
+        self.rehearse_before(upgrade, (limits, false), interrupt, progress)
+    }
+
+    /// The same; `stays`: a run may follow at once.
+    fn rehearse_before(
+        &self,
+        upgrade: &Upgrade,
+        (limits, stays): (Limits, bool),
+        interrupt: &Interrupt,
+        progress: &mut Progress<'_>,
+    ) -> Result<Rehearsal> {
         let plan = &self.engine.plan;
         let (mut trials, mut untried) = divided(upgrade);
         let converters = converters(upgrade, &trials);
@@ -159,6 +170,7 @@ impl Connection<'_> {
                 special: &upgrade.changes.loops(),
                 limits,
                 interrupt,
+                stays,
             },
             progress,
         )?;
@@ -229,7 +241,9 @@ impl Connection<'_> {
             return Ok(None);
         }
         let interrupt = self.engine.settings.interrupt.clone();
-        let mut done = self.rehearse(upgrade, limits(&plan.rehearse), &interrupt, progress)?;
+        // A shim goes by the name that its agent has as that of its run.
+        let limits = (limits(&plan.rehearse), !upgrade.script.is_live());
+        let mut done = self.rehearse_before(upgrade, limits, &interrupt, progress)?;
         // What the preview has said already (W314): the line of the rehearsal says how many.
         done.lost.retain(|(module, _)| {
             let changed = upgrade.changes.modules.get(module);

@@ -29,6 +29,7 @@ use crate::node::agent::{self, Agent, StartError};
 use crate::node::{Mail, Mailbox, RecvError, Session};
 use crate::plan::{Plan, StateCheck};
 use crate::rules::Ruleset;
+use crate::state::agents;
 use crate::state::rehearsals::ModuleFigures;
 use crate::term::Term;
 use crate::twin::Converters;
@@ -222,6 +223,8 @@ pub struct RehearsalRequest<'a> {
     pub limits: Limits,
     /// Where a request to stop comes from.
     pub interrupt: &'a Interrupt,
+    /// Whether a run may follow at once: then the node keeps the module of the agent for it.
+    pub stays: bool,
 }
 
 /// How far a rehearsal is: the module, processes done, processes of it in all.
@@ -373,7 +376,13 @@ impl Watched<'_> {
         }
         while Instant::now() < until {
             match self.next() {
-                Ok(Some(AgentEvent::Settled { .. })) => return,
+                Ok(Some(AgentEvent::Settled { .. })) => {
+                    if self.what.stays {
+                        let module = format!("{}{}", agents::PREFIX, self.what.run);
+                        self.what.session.agent_stays(module);
+                    }
+                    return;
+                }
                 Ok(_) if self.liveness.is_gone() => return,
                 Ok(_) => {}
                 Err(_) => return,
@@ -417,6 +426,7 @@ fn job(what: &RehearsalRequest<'_>, mailbox: &Mailbox) -> Term {
         key("deadline", millis(limits.within + MARGIN)),
         key("undo", Term::atom("none")),
         key("keep", Term::Int(0)),
+        key("stay", Term::Int(if what.stays { agent::STAY } else { 0 })),
     ])
 }
 

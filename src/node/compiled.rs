@@ -1,31 +1,29 @@
 //! Questions that look at all processes, as compiled modules: kept in the state folder like the agent, and sent as a beam.
 //!
 //! `erl_eval` takes a few thousand reductions for each small step of a question. A compiled one costs the node a
-//! hundredth, once it is there; to compile it costs as much as to evaluate it for some hundred processes. So what a node
-//! of few processes is asked is evaluated.
+//! hundredth, once it is there; to compile it costs as much as to evaluate it a few times. So the first node of a release
+//! compiles it, at low priority, and all others get what it has made.
 
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
 use super::agent::Compiling;
-use super::evaluate::evaluate;
+use super::evaluate::{Parsed, evaluate_parsed};
 use super::{CallError, Session};
 use crate::state::agents;
 use crate::term::Term;
 
-/// `compiled.erlexpr`.
-const TEXT: &str = include_str!("compiled.erlexpr");
-
-/// From so many processes on it is cheaper to compile a question than to evaluate it.
-const MANY: i64 = 300;
+/// `compiled.erlexpr`, parsed.
+static ASK: LazyLock<Option<Parsed>> = LazyLock::new(|| Parsed::of(include_bytes!("compiled.etf")));
 
 /// How the module is called, behind [`agents::PREFIX`]: no hexadecimal digits, as the name of a run has.
 const NAME: &str = "find";
 
 /// The answer to a question, a list of expressions in the abstract format with values for their variables; `None` when
-/// it has to be evaluated: the node has few processes, no compiler, or no folder is known for what it compiles.
+/// it has to be evaluated: the node has no compiler, or no folder is known for what it compiles.
 ///
 /// # Errors
 /// What the question raises, and what keeps the node from answering.
@@ -57,11 +55,6 @@ pub fn ask(
         return compiled(session, (&place, &otp), exprs, args, timeout);
     }
     if session.compiles_slowly() {
-        return Ok(None);
-    }
-    let count = vec![Term::atom("process_count")];
-    let count = session.call("erlang", "system_info", count, timeout)?;
-    if count.as_i64().is_none_or(|count| count < MANY) {
         return Ok(None);
     }
     // Of several nodes one compiles it, and the others get what it has made.
@@ -122,13 +115,13 @@ fn asked(
     args: &Term,
     timeout: Duration,
 ) -> Result<Answer, CallError> {
-    let bindings = [
+    let bindings = vec![
         ("Name", Term::atom(format!("{}{NAME}", agents::PREFIX))),
         ("Beam", beam.clone()),
         ("Exprs", exprs.clone()),
         ("Args", args.clone()),
     ];
-    let answer = evaluate(session, TEXT, &bindings, timeout)?;
+    let answer = evaluate_parsed(session, ASK.as_ref(), bindings, timeout)?;
     Ok(match answer.as_tuple() {
         Some([ok, answer, made]) if ok.is_atom("ok") => {
             Answer::Is(answer.clone(), made.as_bytes().map(<[u8]>::to_vec))

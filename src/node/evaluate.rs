@@ -41,6 +41,61 @@ pub(crate) fn evaluate_once(
     evaluate_forms(session, session.otp(), exprs, bindings, timeout)
 }
 
+/// Expressions that were parsed when updo was built: a file beside their text, `NAME.etf` beside `NAME.erlexpr`, holds
+/// what OTP's own parser makes of it, and the values of constants in it.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    /// In the abstract format.
+    pub(crate) forms: Term,
+    /// Names of variables, and their values.
+    pub(crate) constants: Vec<(Term, Term)>,
+}
+
+impl Parsed {
+    /// From the content of such a file. A test compares all of them with their texts: what cannot be read is none.
+    pub(crate) fn of(file: &[u8]) -> Option<Self> {
+        let whole = crate::term::etf::decode(file).ok()?;
+        let [forms, constants] = whole.as_tuple()? else {
+            return None;
+        };
+        let pair = |pair: &Term| match pair.as_tuple()? {
+            [name, value] => Some((name.clone(), value.clone())),
+            _ => None,
+        };
+        Some(Self {
+            forms: forms.clone(),
+            constants: constants
+                .as_list()?
+                .iter()
+                .map(pair)
+                .collect::<Option<_>>()?,
+        })
+    }
+}
+
+/// The value of parsed expressions, with some variables bound: one call.
+///
+/// # Errors
+/// What the expressions raise, as [`CallError::Raised`].
+pub(crate) fn evaluate_parsed(
+    session: &Session,
+    parsed: Option<&Parsed>,
+    bindings: Vec<(&str, Term)>,
+    timeout: Duration,
+) -> Result<Term, CallError> {
+    let parsed = parsed.ok_or_else(|| refused(&Term::atom("none")))?;
+    let bindings = bindings.into_iter();
+    let bindings = bindings.map(|(name, value)| (Term::atom(name), value));
+    let bindings = bindings.chain(parsed.constants.iter().cloned());
+    evaluate_forms(
+        session,
+        session.otp(),
+        parsed.forms.clone(),
+        bindings,
+        timeout,
+    )
+}
+
 /// The same of expressions in the abstract format, with the bindings as a node of an OTP release (25) wants them: one call.
 ///
 /// # Errors

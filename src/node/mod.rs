@@ -39,7 +39,7 @@ mod wire;
 pub use cookie::Cookie;
 pub use dial::Dial;
 pub use evaluate::evaluate;
-pub(crate) use evaluate::{evaluate_forms, evaluate_once};
+pub(crate) use evaluate::{Parsed, evaluate_forms, evaluate_once, evaluate_parsed};
 pub use forward::Via;
 pub use mailbox::{Mail, Mailbox, RecvError};
 pub use name::{Address, DialAddress};

@@ -106,6 +106,8 @@ struct Owner {
     compiles_slowly: AtomicBool,
     /// What the node's parser has made of texts.
     parsed: Mutex<BTreeMap<String, Term>>,
+    /// The module of an agent that the node keeps for the next one.
+    staying: Mutex<Option<String>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -207,6 +209,7 @@ impl Session {
             otp: OnceLock::new(),
             compiles_slowly: AtomicBool::new(false),
             parsed: Mutex::default(),
+            staying: Mutex::default(),
             threads: Vec::new(),
         };
         let start = |name: &str| std::thread::Builder::new().name(name.to_owned());
@@ -318,6 +321,16 @@ impl Session {
         let made = parse()?;
         lock(&self.owner.parsed).insert(text.to_owned(), made.clone());
         Ok(made)
+    }
+
+    /// That the node keeps the module of an agent for the next one, for a while.
+    pub(crate) fn agent_stays(&self, module: String) {
+        *lock(&self.owner.staying) = Some(module);
+    }
+
+    /// The module that the node may still keep; it is known no longer.
+    pub(crate) fn take_staying(&self) -> Option<String> {
+        lock(&self.owner.staying).take()
     }
 
     /// What we are called there.

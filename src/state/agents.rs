@@ -25,7 +25,7 @@ use crate::regular_file;
 /// Bytes of a digest.
 const DIGEST: usize = 32;
 
-/// No agent is larger: it has 160 kB.
+/// No agent is larger: it has 350 kB.
 const LARGEST: u64 = 4 << 20;
 
 /// What the names of the agent's modules, and of compiled questions, begin with; four hexadecimal digits follow.

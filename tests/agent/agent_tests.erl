@@ -12,6 +12,10 @@ main(Dir, Only) ->
     {ok, Tokens, _} = erl_scan:string(unicode:characters_to_list(Boot)),
     {ok, Exprs} = erl_parse:parse_exprs(Tokens),
     persistent_term:put(boot, {Source, Exprs}),
+    {ok, Load} = file:read_file(filename:join(Dir, "load.erlexpr")),
+    {ok, LoadTokens, _} = erl_scan:string(unicode:characters_to_list(Load)),
+    {ok, LoadExprs} = erl_parse:parse_exprs(LoadTokens),
+    persistent_term:put(load, LoadExprs),
     Tests = case Only of [] -> lists:append([M:tests() || M <- modules()]); _ -> Only end,
     Results = [run_test(T) || T <- Tests],
     Failed = length([x || failed <- Results]),
@@ -134,7 +138,10 @@ boot(Job, Name) ->
         {updo_agent_7f2a, _} -> agent_binary();
         _ -> none
     end,
-    {value, V, _} = erl_eval:exprs(Exprs, [{'Beam', Beam0}, {'Job', Mode}, {'Name', Name}, {'Source', Source}]),
+    {value, V, _} = case Beam0 of
+        none -> erl_eval:exprs(Exprs, [{'Job', Mode}, {'Name', Name}, {'Source', Source}]);
+        _ -> erl_eval:exprs(persistent_term:get(load), [{'Beam', Beam0}, {'Job', Mode}, {'Name', Name}])
+    end,
     case V of {ok, G, Beam} when is_binary(Beam) -> {ok, G}; _ -> V end.
 
 %% The agent of the run before unloads itself a moment after it has said its last word. A client takes another name
@@ -664,7 +671,7 @@ locked() ->
     {new, _, _} = run(job([module(V2, V1)], window([t_lock], []))),
     {Source, Exprs} = persistent_term:get(boot),
     {value, {error, {locked, #{run := <<"7f2a">>, owner := <<"anna@ops1">>, since := S}}}, _} =
-        erl_eval:exprs(Exprs, [{'Beam', none}, {'Job', job([], [], #{run => <<"0001">>})}, {'Name', updo_agent_0001}, {'Source', Source}]),
+        erl_eval:exprs(Exprs, [{'Job', job([], [], #{run => <<"0001">>})}, {'Name', updo_agent_0001}, {'Source', Source}]),
     true = is_integer(S),
     false = code:is_loaded(updo_agent_0001),
     settle(),

@@ -3,10 +3,10 @@
 %% Part of agent_tests.erl, which runs them.
 -module(settings_tests).
 -compile([export_all, nowarn_export_all]).
--import(agent_tests, [compile/1, load/1, module/2, job/3, window/2, killing/5, server/2, plain/2, start/2, ask/1, clean/0, boot_fast/1,
+-import(agent_tests, [compile/1, load/1, module/2, boot/1, job/2, job/3, settle/0, until_finished/1, window/2, killing/5, server/2, plain/2, start/2, ask/1, clean/0, boot_fast/1,
                       settle_until_gone/0, flush/0, suspended/0, interpreted/1, upgrade/1, wait/2]).
 
-tests() -> [settings_new, settings_old, settings_refused, settings_executor_killed, settings_guardian_killed].
+tests() -> [settings_new, settings_old, settings_refused, settings_executor_killed, settings_guardian_killed, stays].
 
 lib(V) ->
     filename:join([os:getenv("TMPDIR", "/tmp"), "updo-" ++ os:getpid(), "t_lib-" ++ V, "ebin"]).
@@ -100,3 +100,47 @@ killed(Whom, Allowed, Delays) ->
         O
     end || N <- lists:seq(1, 20), Delay <- Delays],
     io:format("        ~p~n", [[{O, length([x || P <- Outcomes, P =:= O])} || O <- lists:usort(Outcomes)]]).
+
+%% ---------------------------------------------------------------------------------------------------------------
+%% The module that a rehearsal leaves to the run after it
+
+stays() ->
+    %% A client that is gone: the run ends before it has begun, and the module stays for a while all the same.
+    Gone = binary_to_term(<<131, 88, 119, 3, "x@y", 7:32, 0:32, 1:32>>),
+    Left = fun(Ms) ->
+        {ok, _} = boot(job([], [], #{watcher => Gone, stay => Ms})),
+        wait(fun() -> whereis(updo_agent_7f2a) =/= undefined andalso whereis(updo_run) =:= undefined end, not_there),
+        {file, _} = code:is_loaded(updo_agent_7f2a),
+        whereis(updo_agent_7f2a)
+    end,
+    Next = fun() ->
+        {value, V, _} = erl_eval:exprs(persistent_term:get(load), [{'Beam', stays}, {'Job', job([], [])}, {'Name', updo_agent_7f2a}]),
+        V
+    end,
+    Here = fun() -> code:is_loaded(updo_agent_7f2a) =/= false end,
+    %% The next agent takes it over, and takes it away at its end.
+    Left(60000),
+    {ok, _} = Next(),
+    {new, _, _} = until_finished([]),
+    settle(),
+    clean(),
+    %% One that does not start takes it away as well.
+    Left(60000),
+    register(updo_run, Other = spawn(fun() -> receive stop -> ok end end)),
+    {error, {locked, _}} = Next(),
+    Other ! stop,
+    clean(),
+    %% When its time is over it goes.
+    Left(100),
+    wait(fun() -> not Here() end, stays),
+    {error, {gone, updo_agent_7f2a}} = Next(),
+    %% Asked by a process that ends before it has taken it: it goes.
+    Keeper = Left(60000),
+    spawn(fun() -> Keeper ! {updo_next, self(), make_ref()} end),
+    wait(fun() -> not Here() end, stays),
+    %% What keeps it is killed: nothing is taken over.
+    Killed = Left(60000),
+    exit(Killed, kill),
+    {error, {gone, updo_agent_7f2a}} = Next(),
+    code:purge(updo_agent_7f2a), code:delete(updo_agent_7f2a), code:purge(updo_agent_7f2a),
+    clean().

@@ -114,11 +114,9 @@ fn a_far_node_gives_the_same_change_set() {
     assert_eq!(look(true), near);
 }
 
-/// `find_processes.etf` is what the node's own parser makes of `find_processes.erlexpr`. `UPDO_BLESS=1` writes it.
+/// Each `NAME.etf` is what the node's own parser makes of `NAME.erlexpr` beside it. `UPDO_BLESS=1` writes them.
 #[test]
 fn forms_are_what_the_node_would_parse() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/facts/node");
-    let source = std::fs::read_to_string(folder.join("find_processes.erlexpr")).expect("is there");
     let node = crate::support::TestNode::shared();
     // Constant arguments become variables with a value, so that the node need not build them from their forms.
     const MAKE: &str = r#"
@@ -141,16 +139,28 @@ fn forms_are_what_the_node_would_parse() {
         {ok, Es} = erl_parse:parse_exprs(Ts),
         Forms = [Make(erl_parse:map_anno(fun(_) -> 0 end, E)) || E <- Es],
         {Forms, get(constants)}"#;
-    let source = format!("Source = {},", updo::term::Term::string(&source));
-    let made = node.eval(&format!("{source} {MAKE}"));
-    let file = folder.join("find_processes.etf");
-    if std::env::var_os("UPDO_BLESS").is_some() {
-        std::fs::write(&file, updo::term::etf::encode(&made)).expect("can be written");
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for file in [
+        "facts/node/disturbed",
+        "facts/node/find_processes",
+        "facts/node/old_code",
+        "node/agent/load",
+        "node/compiled",
+    ] {
+        let file = root.join(file);
+        let text = std::fs::read_to_string(file.with_extension("erlexpr")).expect("is there");
+        let source = format!("Source = {},", updo::term::Term::string(&text));
+        let made = node.eval(&format!("{source} {MAKE}"));
+        let file = file.with_extension("etf");
+        if std::env::var_os("UPDO_BLESS").is_some() {
+            std::fs::write(&file, updo::term::etf::encode(&made)).expect("can be written");
+        }
+        let kept = std::fs::read(&file).expect("is there");
+        let kept = updo::term::etf::decode(&kept).expect("a term");
+        assert!(
+            kept == made,
+            "{} is of another text: UPDO_BLESS=1",
+            file.display()
+        );
     }
-    let kept = std::fs::read(&file).expect("is there");
-    let kept = updo::term::etf::decode(&kept).expect("a term");
-    assert!(
-        kept == made,
-        "find_processes.erlexpr and find_processes.etf differ: UPDO_BLESS=1"
-    );
 }

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use sha2::{Digest, Sha256};
 
 use crate::bank::{Is, Plan, look, nothing_left, pids_of, replaced};
+use crate::rehearsal::Stage;
 use crate::support::desk::Desk;
 
 /// Reductions of the node so far.
@@ -34,10 +35,16 @@ fn a_compiled_agent_is_reused_only_when_complete() {
         work() - before
     };
     let cold = run(up, Is::New);
-    let kept: Vec<_> = fs::read_dir(&agents)
+    let mut kept: Vec<_> = fs::read_dir(&agents)
         .expect("a folder")
         .map(|entry| entry.expect("an entry").path())
         .collect();
+    // Beside it the question for processes, which has the digest of its text in its name.
+    kept.retain(|file| {
+        !file
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().contains('-'))
+    });
     let [agent] = kept.as_slice() else {
         panic!("{kept:?}");
     };
@@ -61,4 +68,33 @@ fn a_compiled_agent_is_reused_only_when_complete() {
         run(plan, state);
         assert_eq!(fs::read(agent).expect("a file").len(), whole.len());
     }
+}
+
+/// A rehearsal leaves the module of its agent to the run after it, and no longer than that.
+#[test]
+fn one_agent_rehearses_and_upgrades() {
+    let stage = Stage::tills("code_change(_, {till, N}, _) -> {ok, {till, N, 0}}.");
+    let plan = stage.plan.display().to_string();
+    // How often something as large as the agent was sent.
+    let sent = |ran: &str| {
+        let log = stage.desk.read(ran);
+        let calls = log.lines().filter_map(|line| {
+            let (_, size) = line.split_once("call    lists:foldl/3, ")?;
+            size.strip_suffix(" bytes")?.parse::<u64>().ok()
+        });
+        calls.filter(|size| *size > 200_000).count()
+    };
+    let run = |log: &str| {
+        let args = ["run", &plan, "--yes", "--log-file", log];
+        stage.desk.on(&stage.node, &args).run()
+    };
+    // The plan asks for more than can be: refused after the rehearsal.
+    let text = fs::read_to_string(&stage.plan).expect("a plan");
+    fs::write(&stage.plan, format!("{text}budget 1ms.\n")).expect("written");
+    run("first.log").exits(15);
+    stage.is_clean();
+    fs::write(&stage.plan, text).expect("written");
+    run("second.log").exits(0);
+    assert_eq!(sent("second.log"), 1);
+    stage.is_clean();
 }

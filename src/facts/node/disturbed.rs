@@ -5,17 +5,19 @@
 //! is for the preview, which must not differ from the run.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use super::ask::{TIMEOUT, call_failed, unexpected_reply};
 use super::processes::LOOPS;
 use super::queries::RunningVersion;
 use crate::diag::Result;
 use crate::name::Module;
-use crate::node::{CallError, Session, evaluate};
+use crate::node::{CallError, Parsed, Session, evaluate_parsed};
 use crate::term::{Pid, Term};
 
-/// The expression.
-const INSPECT: &str = include_str!("disturbed.erlexpr");
+/// The expression, parsed.
+static INSPECT: LazyLock<Option<Parsed>> =
+    LazyLock::new(|| Parsed::of(include_bytes!("disturbed.etf")));
 
 /// So many processes are asked for their status at most: those that hibernate, and the gen_statems.
 const MOST: i64 = 1_000;
@@ -62,14 +64,14 @@ pub(in crate::facts) fn inspect(
         .any(|loaded| loaded.exports.iter().any(|f| f.is("callback_mode", 0)));
     let wanted = loaded.keys();
     let wanted = wanted.map(|module| (Term::atom(module.as_str()), Term::boolean(true)));
-    let bindings = [
+    let bindings = vec![
         ("Wanted", Term::map(wanted)),
         ("Pattern", Term::binary(LOOPS.trim_end())),
         ("Statem", Term::boolean(statem)),
         ("Most", Term::Int(MOST)),
         ("Waits", Term::list(WAITS.map(Term::Int))),
     ];
-    let answer = match evaluate(session, INSPECT, &bindings, TIMEOUT) {
+    let answer = match evaluate_parsed(session, INSPECT.as_ref(), bindings, TIMEOUT) {
         Ok(answer) => answer,
         Err(CallError::Raised { .. }) => return Ok(Disturbed::default()),
         Err(error) => {

@@ -6,17 +6,22 @@
 //! on the node that sends no message to any process (`old_code.erlexpr`); the agent evaluates the same text.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::ask::{TIMEOUT, call_failed, unexpected_reply};
 use crate::diag::Result;
 use crate::name::{Md5, Module};
 use crate::node::agent::protocol::{Codec, FunPlace};
-use crate::node::{Session, evaluate};
+use crate::node::{Parsed, Session, evaluate_parsed};
 use crate::term::{Atom, Pid, Term};
 
 /// The expressions that are evaluated on the node, by a preview and by the agent.
 pub const TEXT: &str = include_str!("old_code.erlexpr");
+
+/// The same, parsed.
+static PARSED: LazyLock<Option<Parsed>> =
+    LazyLock::new(|| Parsed::of(include_bytes!("old_code.etf")));
 
 /// How long funs are searched for on behalf of a preview.
 const SEARCH: Duration = Duration::from_secs(1);
@@ -97,7 +102,7 @@ pub(in crate::facts) fn inspect(session: &Session, query: &OldCodeQuery<'_>) -> 
     let running = Term::list(query.with_funs.iter().map(|module| name(module)));
     let by_loop = query.by_loop.iter();
     let by_loop = by_loop.map(|pid| (Term::Pid((*pid).clone()), Term::boolean(true)));
-    let bindings = [
+    let bindings = vec![
         ("Ask", Term::boolean(false)),
         ("Changed", Term::map(loaded)),
         ("ByLoop", Term::map(by_loop)),
@@ -111,7 +116,7 @@ pub(in crate::facts) fn inspect(session: &Session, query: &OldCodeQuery<'_>) -> 
             Term::Int(i64::try_from(SEARCH.as_millis()).unwrap_or(i64::MAX)),
         ),
     ];
-    let answer = evaluate(session, TEXT, &bindings, TIMEOUT)
+    let answer = evaluate_parsed(session, PARSED.as_ref(), bindings, TIMEOUT)
         .map_err(|error| call_failed("looking for old code in use", error))?;
     read(&answer).ok_or_else(|| unexpected_reply("looking for old code in use", &answer))
 }

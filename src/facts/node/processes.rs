@@ -12,13 +12,12 @@ use std::sync::LazyLock;
 use super::ask::{TIMEOUT, call_failed, unexpected_reply};
 use crate::diag::{Code, Diagnostic, Result};
 use crate::name::{FunctionArity, Module};
-use crate::node::{Session, compiled, evaluate_forms};
+use crate::node::{Parsed, Session, compiled, evaluate_forms};
 use crate::term::{Pid, Term};
 
-/// `find_processes.erlexpr`, parsed: a list of expressions in the abstract format, and the values of constants in them. In the
-/// external term format: reading its text was a quarter of what the client does in a debug build.
-static WHO: LazyLock<Option<Term>> =
-    LazyLock::new(|| crate::term::etf::decode(include_bytes!("find_processes.etf")).ok());
+/// `find_processes.erlexpr`, parsed.
+static WHO: LazyLock<Option<Parsed>> =
+    LazyLock::new(|| Parsed::of(include_bytes!("find_processes.etf")));
 
 /// Finds the callback module of a server in a part of its backtrace: a regular expression. The agent is given it too, as
 /// `loops` of the job; loops of special processes are in `special` there.
@@ -227,16 +226,13 @@ pub fn find_processes(session: &Session, otp: u32, question: &ProcessQuery) -> R
         ("Wrapped", set(&question.wrapped)),
     ]
     .map(|(name, value)| (Term::atom(name), value));
-    let Some([forms, Term::List(constants)]) = WHO.as_ref().and_then(Term::as_tuple) else {
+    let Some(Parsed { forms, constants }) = WHO.as_ref() else {
         return Err(Box::new(Diagnostic::new(
             Code::E900,
             "the question for processes cannot be read",
         )));
     };
-    let constants = constants.iter().filter_map(|pair| match pair.as_tuple() {
-        Some([name, value]) => Some((name.clone(), value.clone())),
-        _ => None,
-    });
+    let constants = constants.iter().cloned();
     let bindings: Vec<(Term, Term)> = bindings.into_iter().chain(constants).collect();
     let failed = |error| call_failed("looking for processes", error);
     let args = Term::map(bindings.iter().cloned());

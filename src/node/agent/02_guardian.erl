@@ -269,20 +269,34 @@ guardian_kept(Log, Until) ->
     end.
 
 %% The last act: a process without a frame of this module waits for the others to end, then takes
-%% the code away.
+%% the code away. After a rehearsal it keeps the code for `stay` ms, under the name of the module:
+%% the client's next agent takes it over (load.erlexpr), unless its connection breaks.
 cleaner(Job, #{live := Live}, Pids) ->
+    Client = case maps:get(watcher, Job, none) of W when is_pid(W) -> node(W); _ -> node() end,
+    Stay = if Client =:= node(); Live =/= none -> 0; true -> maps:get(stay, Job, 0) end,
+    Gone = "code:purge(Name), code:delete(Name), code:purge(Name)",
     Remove = case maps:get(agent, Job, undefined) of
         %% The shims that are loaded call it.
         {module, _} when Live =/= none -> "ok.";
-        {module, _} -> "code:purge(Name), code:delete(Name), code:purge(Name).";
+        {module, _} when Stay =:= 0 -> Gone ++ ".";
+        {module, _} ->
+            "case receive {updo_next, From, Ref} -> Mon = monitor(process, From), "
+            "From ! {Ref, yours}, "
+            "receive {Ref, taken} -> taken; {'DOWN', Mon, _, _, _} -> gone end; "
+            "{nodedown, Client} -> gone after Stay -> gone end of "
+            "taken -> ok; gone -> catch unregister(Name), " ++ Gone ++ " end.";
         {interpreted, _} -> "persistent_term:erase(Name).";
         _ -> "ok."
     end,
     Name = case maps:get(agent, Job, undefined) of {_, N} -> N; _ -> undefined end,
-    Text = "lists:foreach(fun(P) -> R = erlang:monitor(process, P), receive {'DOWN', R, _, _, _} "
-           "-> ok end end, Pids), ",
+    Keep = case Stay of
+        0 -> "";
+        _ -> "catch register(Name, self()), catch erlang:monitor_node(Client, true), "
+    end,
+    Text = Keep ++ "lists:foreach(fun(P) -> R = erlang:monitor(process, P), "
+                   "receive {'DOWN', R, _, _, _} -> ok end end, Pids), ",
     {ok, Tokens, _} = erl_scan:string(Text ++ Remove),
     {ok, Exprs} = erl_parse:parse_exprs(Tokens),
     Bs = lists:foldl(fun({K, V}, B) -> erl_eval:add_binding(K, V, B) end, erl_eval:new_bindings(),
-                     [{'Name', Name}, {'Pids', Pids}]),
+                     [{'Name', Name}, {'Pids', Pids}, {'Client', Client}, {'Stay', Stay}]),
     spawned({erl_eval, exprs, [Exprs, Bs]}, []).

@@ -6,12 +6,12 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, LazyLock, Mutex};
 use std::time::Duration;
 
 use self::protocol::{BootstrapAnswer, Codec, DecodeError, LockState, Locked, Refusal, RunInfo};
 use crate::diag::{Code, Diagnostic};
-use crate::node::{CallError, Cookie, Session};
+use crate::node::{CallError, Cookie, Parsed, Session};
 use crate::state::agents;
 use crate::term::{Pid, Term};
 
@@ -52,6 +52,15 @@ pub const SOURCE: &str = concat!(
 /// The expressions that bring the source to life on the node.
 pub const BOOTSTRAP: &str = include_str!("bootstrap.erlexpr");
 
+/// The expressions that start it from a beam.
+pub const LOAD: &str = include_str!("load.erlexpr");
+
+/// The same, parsed.
+static LOADING: LazyLock<Option<Parsed>> = LazyLock::new(|| Parsed::of(include_bytes!("load.etf")));
+
+/// For how long a node keeps the module of a rehearsal's agent for the run that follows: ms.
+pub const STAY: i64 = 5_000;
+
 /// Compiling takes a while on a busy node; nothing is suspended meanwhile.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -83,6 +92,22 @@ pub enum StartError {
 /// # Errors
 /// [`StartError::Locked`] when another run is going on: then nothing of this one stays on the node.
 pub fn start(session: &Session, run: &str, job: &Term) -> std::result::Result<Agent, StartError> {
+    if let Some(module) = session.take_staying() {
+        let answer = load(session, &module, job, Term::atom("stays"));
+        match answer.map(|answer| BootstrapAnswer::decode(&answer)) {
+            Ok(Ok(BootstrapAnswer::Ok { guardian, .. })) => return Ok(Agent { guardian }),
+            Ok(Ok(BootstrapAnswer::Error {
+                refusal: Refusal::Gone { .. },
+            })) => {}
+            Ok(Ok(BootstrapAnswer::Error { refusal })) => return Err(not_started(&refusal)),
+            // It may have begun all the same.
+            Ok(Err(_)) | Err(_) => {
+                if let Some(agent) = begun_after_all(session, run) {
+                    return Ok(agent);
+                }
+            }
+        }
+    }
     let kept = session.agents().and_then(|place| {
         let asked = vec![Term::atom("otp_release")];
         let otp = session.call("erlang", "system_info", asked, TIMEOUT).ok()?;
@@ -124,21 +149,24 @@ pub fn start(session: &Session, run: &str, job: &Term) -> std::result::Result<Ag
             drop(compiling);
             Ok(Agent { guardian })
         }
-        Ok(BootstrapAnswer::Error {
-            refusal: Refusal::Locked { holder },
-        }) => Err(StartError::Locked(match holder {
-            Locked::Run(info) => info.words(),
-            Locked::Nameless(_) => "held by an unknown run".to_owned(),
-        })),
-        Ok(BootstrapAnswer::Error { refusal }) => {
-            Err(StartError::Other(unexpected_reply(&refusal.encode())))
-        }
+        Ok(BootstrapAnswer::Error { refusal }) => Err(not_started(&refusal)),
         // An answer that cannot be read says nothing about whether the agent has begun.
         Err(error) => begun_after_all(session, run).ok_or_else(|| {
             let mut diagnostic = unexpected_reply(&answer);
             diagnostic.notes.push(error.to_string());
             StartError::Other(diagnostic)
         }),
+    }
+}
+
+/// Why nothing was started, as the node says it.
+fn not_started(refusal: &Refusal) -> StartError {
+    match refusal {
+        Refusal::Locked {
+            holder: Locked::Run(info),
+        } => StartError::Locked(info.words()),
+        Refusal::Locked { .. } => StartError::Locked("held by an unknown run".to_owned()),
+        other => StartError::Other(unexpected_reply(&other.encode())),
     }
 }
 
@@ -191,15 +219,33 @@ fn bring(
     job: &Term,
     beam: Option<Arc<[u8]>>,
 ) -> std::result::Result<Term, StartError> {
-    let source = if beam.is_some() { "" } else { SOURCE };
-    // Given away: many nodes may load their agents at once, and here nothing of one is kept until its node has.
+    let module = format!("{}{run}", agents::PREFIX);
+    if let Some(beam) = beam {
+        return load(session, &module, job, Term::Binary(beam));
+    }
     let bindings = vec![
-        ("Beam", beam.map_or(Term::atom("none"), Term::Binary)),
         ("Job", job.clone()),
-        ("Name", Term::atom(format!("updo_agent_{run}"))),
-        ("Source", Term::binary(source)),
+        ("Name", Term::atom(module)),
+        ("Source", Term::binary(SOURCE)),
     ];
     crate::node::evaluate_once(session, BOOTSTRAP, bindings, TIMEOUT)
+        .map_err(|error| StartError::Other(refused(&error)))
+}
+
+/// Has the node start an agent from a beam, or from the module that it has kept.
+fn load(
+    session: &Session,
+    module: &str,
+    job: &Term,
+    beam: Term,
+) -> std::result::Result<Term, StartError> {
+    // Given away: many nodes may load their agents at once, and here nothing of one is kept until its node has.
+    let bindings = vec![
+        ("Beam", beam),
+        ("Job", job.clone()),
+        ("Name", Term::atom(module)),
+    ];
+    crate::node::evaluate_parsed(session, LOADING.as_ref(), bindings, TIMEOUT)
         .map_err(|error| StartError::Other(refused(&error)))
 }
 

@@ -151,6 +151,8 @@ tagged_union! {
         NameInUse = "name_in_use" { name: Atom },
         /// The node does not load the beam that was sent.
         Beam = "beam" { why: Term },
+        /// What an agent before it had left has gone.
+        Gone = "gone" { name: Atom },
         /// The guardian died while it started.
         GuardianDied = "guardian_died" { why: String },
     }

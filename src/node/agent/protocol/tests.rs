@@ -9,7 +9,7 @@ use super::erlang::{Agent, Types, keys_of, shape, split};
 use super::event::AgentEvent;
 use super::lock::{BootstrapAnswer, Refusal, RunInfo};
 use super::reason::Reason;
-use crate::node::agent::{BOOTSTRAP, SOURCE};
+use crate::node::agent::{BOOTSTRAP, LOAD, SOURCE};
 use crate::term::{Atom, Pid, Term};
 
 const DOCUMENT: &str = include_str!("../PROTOCOL.md");
@@ -199,7 +199,7 @@ fn the_agent_sends_the_types_that_are_read() {
 #[test]
 fn the_bootstrap_gives_what_is_read() {
     let types = Types::of(&definitions());
-    let agent = Agent::read(&format!("{SOURCE}\n{BOOTSTRAP}"));
+    let agent = Agent::read(&format!("{SOURCE}\n{BOOTSTRAP}\n{LOAD}"));
     let answers = [BootstrapAnswer::forms(), Refusal::forms()].concat();
     let reasons = [Reason::forms(), answers.clone()].concat();
     let sent = agent.sent(&types, &AgentEvent::forms(), &reasons);
