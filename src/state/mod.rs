@@ -21,4 +21,5 @@ pub mod file_cache;
 mod node_file;
 pub mod rehearsals;
 pub mod runs;
+mod unchanged_files;
 pub mod versions;

@@ -24,6 +24,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
+use super::unchanged_files::UnchangedFiles;
 use crate::atomic_file::{self, replace_private};
 use crate::diag::safe;
 use crate::name::NodeName;
@@ -457,9 +458,16 @@ fn journal(path: &Path) -> io::Result<(File, bool)> {
     }
 }
 
-/// What is known of a run, and the moment it began; 0 in the records of older versions.
+/// What is known of a run, and the moment it began; 0 in the records of older versions. A command looks at all records
+/// several times for each node.
 fn read(folder: &Path) -> Option<(RecordedRun, u64)> {
-    let text = regular_file::read_text(&folder.join("meta.json"), MAX_META).ok()?;
+    static KNOWN: UnchangedFiles<(RecordedRun, u64)> = UnchangedFiles::new();
+    KNOWN.read(&folder.join("meta.json"), parse)
+}
+
+/// The same, read now.
+fn parse(path: &Path) -> Option<(RecordedRun, u64)> {
+    let text = regular_file::read_text(path, MAX_META).ok()?;
     let meta: Value = serde_json::from_str(&text).ok()?;
     let field = |name: &str| Some(meta.get(name)?.as_str()?.to_owned());
     let moment = meta.get("moment").and_then(Value::as_u64).unwrap_or(0);
