@@ -48,6 +48,7 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
         "exec",
         &[
             &[
+                "barrier",
                 "converters",
                 "event",
                 "interrupt",
@@ -59,8 +60,15 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
             ],
             &["rehearsal_found"],
             &["agent_reason", "condition", "hold", "side_effects", "step"],
-            &["step_list", "step_term"],
-            &["children", "listed_children", "live", "no_undo", "restarts"],
+            &["barriers", "step_list", "step_term"],
+            &[
+                "children",
+                "listed_children",
+                "live",
+                "no_undo",
+                "restarts",
+                "together",
+            ],
             &["rollback_steps"],
             &["steps"],
             &["job"],
