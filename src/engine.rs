@@ -230,11 +230,7 @@ impl Engine {
     pub fn rollout(&self, target: Option<&str>, nodes: &[NodeName]) -> Rollout {
         let named = target.filter(|name| self.plan.targets.iter().any(|t| t.name == *name));
         let target = named.or_else(|| Some(self.target_of(nodes.first()?)?.name.as_str()));
-        let all = || self.plan.rollouts.iter().map(|(rollout, _)| rollout);
-        let found =
-            all().find(|rollout| rollout.target.is_some() && rollout.target.as_deref() == target);
-        let any = || all().find(|rollout| rollout.target.is_none());
-        found.or_else(any).cloned().unwrap_or_default()
+        self.plan.rollout_of(target).cloned().unwrap_or_default()
     }
 
     /// Connects to a node as a hidden node (`-hidden` of `erl`): it is in no `nodes()`, and `global` does not see it. The

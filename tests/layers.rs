@@ -55,6 +55,7 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
         "exec",
         &[
             &[
+                "barrier",
                 "converters",
                 "event",
                 "interrupt",
@@ -66,8 +67,15 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
             ],
             &["rehearsal_found"],
             &["agent_reason", "condition", "hold", "side_effects", "step"],
-            &["step_list", "step_term"],
-            &["children", "listed_children", "live", "no_undo", "restarts"],
+            &["barriers", "step_list", "step_term"],
+            &[
+                "children",
+                "listed_children",
+                "live",
+                "no_undo",
+                "restarts",
+                "together",
+            ],
             &["rollback_steps"],
             &["steps"],
             &["job"],

@@ -312,8 +312,11 @@ const TABLE: &[Line] = &[
     ),
     (
         "C36",
-        "sync_nodes: refused",
-        &["tests/upgrade/insert.rs what_breaks_the_laws_is_refused"],
+        "sync_nodes: the nodes of a group wait for each other; refused without one",
+        &[
+            "tests/rollout/together.rs nodes_wait_for_each_other_at_sync_nodes",
+            "tests/upgrade/insert.rs what_breaks_the_laws_is_refused",
+        ],
     ),
     (
         "C37",

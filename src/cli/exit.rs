@@ -58,9 +58,13 @@ impl Exit {
             | Code::E512 => Self::Connect,
             Code::E505 => Self::Locked,
             Code::E602 => Self::Changed,
-            Code::E601 | Code::E317 | Code::E627 | Code::E640 | Code::E649 | Code::E650 => {
-                Self::Precondition
-            }
+            Code::E601
+            | Code::E317
+            | Code::E657
+            | Code::E627
+            | Code::E640
+            | Code::E649
+            | Code::E650 => Self::Precondition,
             Code::E603
             | Code::E605
             | Code::E607
@@ -69,7 +73,9 @@ impl Exit {
             | Code::E614
             | Code::E622
             | Code::E626
-            | Code::E639 => Self::Aborted,
+            | Code::E639
+            | Code::E658
+            | Code::E659 => Self::Aborted,
             Code::E604 | Code::E606 => Self::RolledBack,
             Code::E609 | Code::E623 => Self::Broken,
             Code::E608 => Self::Lost,
@@ -162,7 +168,15 @@ impl Exit {
             _ if worst(Self::Lost) => Self::Lost,
             (_, 0) => Self::Done,
             (0, _) if ends().any(|end| end.touched) => Self::RolledBack,
-            (0, _) => ends().next().map_or(Self::Aborted, Self::of_run),
+            (0, _) => {
+                // Of nodes that switch together one has failed, and the others have gone back with it.
+                let own = |end: &&Outcome| {
+                    let first = end.errors.first();
+                    first.is_none_or(|error| !matches!(error.code, Code::E658 | Code::E659))
+                };
+                let first = ends().find(own).or_else(|| ends().next());
+                first.map_or(Self::Aborted, Self::of_run)
+            }
             _ => Self::Partly,
         }
     }

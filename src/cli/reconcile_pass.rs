@@ -343,6 +343,7 @@ impl Reconcile<'_> {
             canary: Canary::First(0),
             order: Order::Given,
             all_back: false,
+            together: None,
             abort_after: usize::MAX,
             pause,
             ..rollout

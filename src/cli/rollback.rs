@@ -13,7 +13,7 @@ use crate::engine::undo::Undo;
 use crate::engine::{Engine, Settings};
 use crate::exec::rollback::WayBack;
 use crate::exec::step::Step;
-use crate::exec::{EventKind, NodeState, StepKind};
+use crate::exec::{Event, EventKind, NodeState, Outcome, StepKind};
 use crate::facts::change::Caller;
 use crate::facts::compare::going_back::GoingBack;
 use crate::name::Module;
@@ -213,12 +213,15 @@ fn go(context: &Context<'_>, args: &RollbackArgs, all: &[Undo]) -> Exit {
         }
     }
     signals.begin();
+    if all.len() > 1 && all.iter().all(Undo::is_together) {
+        return at_once(context, &settings, all);
+    }
     for (at, undo) in all.iter().enumerate() {
         let exit = if settings.interrupt.count() > 0 {
             ui.error_line(&format!("stopped before {}", undo.summary.node));
             Exit::Aborted
         } else {
-            one(context, &settings, undo)
+            one(context, &settings, undo, None)
         };
         if exit != Exit::Done {
             // Those before it are old again, those after it as the rollout left them.
@@ -331,8 +334,32 @@ fn earlier_lives(records: &RunRecords, undone: &RecordedRun) {
     }
 }
 
-/// Undoes one run on one node.
-fn one(context: &Context<'_>, settings: &Settings, undo: &Undo) -> Exit {
+/// Undoes runs that have switched at one instant in the same way: all of them, or none.
+fn at_once(context: &Context<'_>, settings: &Settings, all: &[Undo]) -> Exit {
+    let ends = Undo::undo_together(all, settings);
+    let exits = all.iter().zip(ends);
+    let exits: Vec<Exit> = exits
+        .map(|(undo, end)| one(context, settings, undo, Some(end)))
+        .collect();
+    let grave = exits
+        .iter()
+        .find(|exit| matches!(exit, Exit::Broken | Exit::Lost));
+    let failed = exits.iter().find(|exit| **exit != Exit::Done);
+    match (grave, failed) {
+        (Some(exit), _) => *exit,
+        (None, None) => Exit::Done,
+        (None, Some(_)) if exits.contains(&Exit::Done) => Exit::Partly,
+        (None, Some(exit)) => *exit,
+    }
+}
+
+/// Undoes one run on one node, or shows how that was done.
+fn one(
+    context: &Context<'_>,
+    settings: &Settings,
+    undo: &Undo,
+    done: Option<(Vec<Event>, String, Outcome)>,
+) -> Exit {
     let (ui, summary) = (&context.ui, &undo.summary);
     let head = ScreenHeader {
         node: &summary.node,
@@ -346,12 +373,20 @@ fn one(context: &Context<'_>, settings: &Settings, undo: &Undo) -> Exit {
     };
     let mut screen = Screen::open(ui, &head);
     let sources = &undo.engine.plan.sources;
-    let (run, outcome) = undo.undo(settings, &mut |event| {
+    let mut show = |event: &Event| {
         // Said before the question.
-        if !matches!(&event.kind, EventKind::Diagnostic(diagnostic) if diagnostic.code == Code::W621) {
+        if !matches!(&event.kind, EventKind::Diagnostic(diagnostic) if diagnostic.code == Code::W621)
+        {
             screen.event(event, sources);
         }
-    });
+    };
+    let (run, outcome) = match done {
+        Some((events, run, outcome)) => {
+            events.iter().for_each(&mut show);
+            (run, outcome)
+        }
+        None => undo.undo(settings, None, &mut show),
+    };
     drop(screen);
     let exit = Exit::of_rollback(&outcome);
     if outcome.state == NodeState::Old {

@@ -355,6 +355,25 @@ impl Watcher for Walking<'_> {
                 let fields = json!({ "name": name, "took_ms": json::ms(took) });
                 self.emit("batch.finished", &format!("{name} is over"), fields);
             }
+            RolloutEvent::Together {
+                phase,
+                words,
+                ready,
+                nodes,
+            } => {
+                let text = format!("{ready} of {nodes} nodes are {words}");
+                lock(&self.shared).board.together(&text);
+                let fields = json!({ "phase": phase, "ready": ready, "nodes": nodes });
+                self.emit("together.progress", &text, fields);
+                if ready == nodes {
+                    let mark = style::mark(style, true);
+                    let text = format!("all nodes are {words}");
+                    self.rollout_event(
+                        &format!("{:>10}  {mark} {text}", "together"),
+                        &format!("together ok {text}"),
+                    );
+                }
+            }
             RolloutEvent::Stopping(text) => {
                 self.emit("rollout.stopping", &text, json!({}));
                 let line = style::attention(style, &text);

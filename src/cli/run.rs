@@ -156,6 +156,20 @@ impl RolloutSelection {
         if let Some(pause) = args.pause {
             rollout.pause = pause;
         }
+        let one_by_one = [
+            ("--batch", args.batch.is_some()),
+            ("--pause", args.pause.is_some()),
+        ];
+        if let (Some(_), Some((flag, _))) = (
+            rollout.together,
+            one_by_one.iter().find(|(_, given)| *given),
+        ) {
+            let title =
+                format!("all nodes of this rollout switch at one instant: {flag} means nothing");
+            return Err(Diagnostic::new(Code::E801, title).help(format!(
+                "leave {flag} out, or `together` of the plan's rollout"
+            )));
+        }
         if args.canary_only && rollout.canary == Canary::First(0) {
             let title = "the plan's rollout has no canary";
             let help = "add `rollout #{canary => 1}.`, or name a node: --only-node NODE";
@@ -261,6 +275,13 @@ impl RolloutSelection {
                     .status("nothing to do: the canary is new already");
                 return Exit::Done;
             }
+        }
+        let unfit = prepared_nodes.iter();
+        let unfit = unfit.filter_map(|prepared| prepared.unfit_together(&self.rollout));
+        let unfit: Vec<Diagnostic> = unfit.collect();
+        if let Some(first) = unfit.first() {
+            context.ui.diagnostics(&unfit, &engine.plan.sources);
+            return Exit::of(first.code);
         }
         let mut stages = self.rollout.stages(&nodes, self.whole);
         if args.canary_only {

@@ -219,6 +219,8 @@ codes! {
     E356,
     /// A `gate` whose command cannot be run.
     E357,
+    /// A rollout switches all nodes at one instant, and has options for one after the other.
+    E358,
     /// An instruction is malformed or unknown.
     E401,
     /// A script suspends something and never resumes it, or the other way round.
@@ -357,6 +359,12 @@ codes! {
     E649,
     /// A beam of the version that nodes are to be brought to is not kept any more, or not as it was.
     E650,
+    /// A node cannot switch at one instant with others.
+    E657,
+    /// All nodes switch at one instant, and one of them does not: the others have gone back with it.
+    E658,
+    /// A node that waits for the others of its group has heard nothing, and has gone back by itself.
+    E659,
     /// The next event of processes fails: the callbacks of the new version cannot take the state that they have.
     E635,
     /// Callbacks of the new version may fail with a state, or with what is inside of it or in a table: a record, a struct or a map grew.

@@ -238,6 +238,7 @@ impl Connection<'_> {
             warning,
             stale: part.stale.clone().or_else(|| upgrade.never_rehearsed()),
             predicted: part.rehearsed.and_then(|first| Some(first.pause?.whole)),
+            together: part.together,
         };
         let begin = match upgrade.has_steps() {
             false => exec::persist::only,

@@ -92,7 +92,8 @@ impl Upgrade {
     pub fn content(&self) -> Term {
         // How long is looked afterwards is no part of what happens.
         let soak = Duration::ZERO;
-        let steps = steps::every(&self.changes, &self.rules, &self.script, soak);
+        let steps = steps::soaked(&self.script, &self.rules, soak);
+        let steps = steps::every(&self.changes, &self.rules, &self.script, steps);
         Term::tuple([
             job::begun_record(&self.changes, &self.rules, &steps),
             Term::list(persist::also(&self.unwritten.modules)),
@@ -267,7 +268,12 @@ pub fn decide(
             why: "conversions are not rehearsed".to_owned(),
         }]);
     }
-    diagnostics.extend(insert::insert(&mut script, &rules, &manual.insertions));
+    diagnostics.extend(insert::insert(
+        &mut script,
+        &rules,
+        &manual.insertions,
+        plan.is_together(target),
+    ));
     diagnostics.extend(removed::advice(&script, &facts));
     diagnostics.extend(release_handler::set(plan, &changes, &mut script));
     let how = (facts.otp, !settings.convert_after_switch);

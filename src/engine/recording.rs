@@ -9,6 +9,7 @@ use super::rollout::RunContext;
 use super::{Connection, Upgrade, drift};
 use crate::diag::{Code, Diagnostic};
 use crate::exec;
+use crate::exec::barriers::Barriers;
 use crate::plan::load::absolute;
 use crate::report::json;
 use crate::state::beams::hex;
@@ -69,7 +70,8 @@ impl Connection<'_> {
         };
         std::thread::scope(|scope| {
             let head = scope.spawn(head);
-            let mut record = self.begin_files(records, &summary, upgrade)?;
+            let barriers = part.together.map(|node| node.barriers());
+            let mut record = self.begin_files(records, &summary, upgrade, barriers)?;
             record.event(&json::stream(&plan.path.display().to_string()));
             let head = head.join().unwrap_or_else(|why| resume_unwind(why));
             for line in head {
@@ -85,6 +87,7 @@ impl Connection<'_> {
         records: &RunRecords,
         summary: &RecordedRun,
         upgrade: &Upgrade,
+        barriers: Option<Barriers>,
     ) -> std::io::Result<RunRecord> {
         let plan = &self.engine.plan;
         let back = upgrade.has_way_back().then(|| {
@@ -102,10 +105,11 @@ impl Connection<'_> {
             .sources()
             .first()
             .map_or("", |source| &source.text);
-        let steps =
-            exec::steps::every(&upgrade.changes, &upgrade.rules, &upgrade.script, plan.soak);
+        let steps = exec::steps::soaked(&upgrade.script, &upgrade.rules, plan.soak);
+        let steps = exec::steps::with_barriers(steps, barriers);
+        let taken = steps.len();
+        let steps = exec::steps::every(&upgrade.changes, &upgrade.rules, &upgrade.script, steps);
         let script = exec::job::begun_record(&upgrade.changes, &upgrade.rules, &steps);
-        let taken = exec::steps::soaked(&upgrade.script, &upgrade.rules, plan.soak).len();
         let script = exec::job::with_outlook(script, taken, plan.deadline);
         records.begin(summary, text, back.as_ref(), Some(&script))
     }

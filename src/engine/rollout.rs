@@ -4,6 +4,7 @@
 //! node ends fully new or fully old, or is named; after a failure no further node is begun; a requested end comes
 //! after the nodes that are being upgraded. What happens is reported to a [`Watcher`], which also decides at a pause.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -12,8 +13,11 @@ use std::time::{Duration, Instant};
 use super::rehearsal::{FirstPhase, Rehearsal};
 use super::{Connection, Engine, Upgrade, run_id};
 use crate::diag::{Code, Diagnostic, Result};
+use crate::exec::barrier::phase;
+use crate::exec::barriers::{self, Barriers};
 use crate::exec::rollout_checks::{RolloutChecks, RolloutOutcome};
-use crate::exec::{Event, EventKind, Interrupt, NodeState, Outcome};
+use crate::exec::together::{Together, TogetherNode};
+use crate::exec::{Event, EventKind, Interrupt, NodeState, Outcome, StepKind, steps};
 use crate::facts::node::node_facts;
 use crate::name::{Module, NodeName};
 use crate::parallel::in_parallel;
@@ -40,6 +44,8 @@ pub(super) struct RunContext<'a> {
     pub(super) rehearsed: Option<&'a FirstPhase>,
     /// What its record says of the whole.
     pub(super) part: RunPart,
+    /// Its place in the group with which it switches.
+    pub(super) together: Option<TogetherNode<'a>>,
 }
 
 impl<'a> RunContext<'a> {
@@ -54,6 +60,7 @@ impl<'a> RunContext<'a> {
                 of: Some(1),
                 ..RunPart::default()
             },
+            together: None,
         }
     }
 }
@@ -190,7 +197,7 @@ impl<'e> PreparedNode<'e> {
     fn run(
         &self,
         engine: &'e Engine,
-        (rollout, part): (Option<&str>, RunPart),
+        (rollout, part, together): (Option<&str>, RunPart, Option<TogetherNode<'_>>),
         interrupt: &Interrupt,
         tell: &dyn Fn(&Event),
     ) -> Outcome {
@@ -205,10 +212,34 @@ impl<'e> PreparedNode<'e> {
             stale,
             rehearsed: self.rehearsed.as_ref(),
             part,
+            together,
         };
         prepared
             .connection
             .run_in(&prepared.upgrade, &part, &mut |event| tell(event))
+    }
+
+    /// E657: why the node cannot switch at one instant with the others, if it cannot.
+    pub fn unfit_together(&self, rollout: &Rollout) -> Option<Diagnostic> {
+        rollout.together?;
+        let upgrade = &self.upgrade;
+        let title = format!(
+            "{} cannot switch together with the other nodes",
+            self.node()
+        );
+        let diagnostic = Diagnostic::new(Code::E657, title);
+        if !upgrade.changes.undo_is_exact(upgrade.rules.modules.keys()) {
+            let note = "there is no copy of the running version of all modules: it could not go back with the others";
+            return Some(diagnostic.note(note).help(
+                "say where these versions are: `old from \"FOLDER\".`, or leave `together` out",
+            ));
+        }
+        let why = barriers::unfit(&steps::steps(&upgrade.script, &upgrade.rules))?;
+        Some(
+            diagnostic
+                .note(why)
+                .help("one window for all: `window single.`; or leave `together` out"),
+        )
     }
 
     fn changed(&self, notes: Vec<String>) -> Diagnostic {
@@ -276,6 +307,17 @@ pub enum RolloutEvent<'a> {
         within: Duration,
         /// The stage that it is asked for, from 0.
         next: usize,
+    },
+    /// Nodes that switch at one instant wait for each other: another one has come so far.
+    Together {
+        /// What all of them are when they go on: `prepared`, `suspended`, `switched`, `sync`.
+        phase: &'static str,
+        /// The same in words.
+        words: &'a str,
+        /// How many have come.
+        ready: usize,
+        /// How many there are.
+        nodes: usize,
     },
     /// The end was requested: what follows from it.
     Stopping(String),
@@ -471,20 +513,26 @@ impl<'e> Walk<'e, '_> {
             canary: stage.is_canary(),
             to: self.scope.to.clone(),
         };
+        let group = self.group(prepared_nodes, stage);
+        let group = group.as_ref();
+        // Nodes that switch at one instant are called off as one.
+        let several = prepared_nodes.len() > 1 && group.is_none();
         thread::scope(|scope| {
             let (sender, receiver) = mpsc::channel();
-            let mut waiting = stage.nodes.iter().copied().zip(&interrupts);
+            let mut waiting = stage.nodes.iter().copied().zip(&interrupts).enumerate();
             let mut running = 0;
+            let mut ready: BTreeMap<String, usize> = BTreeMap::new();
             loop {
-                self.handle_interrupt(&interrupts, prepared_nodes.len() > 1, running);
+                self.handle_interrupt(&interrupts, several, running);
                 while running < most
-                    && !self.halted
-                    && let Some((at, interrupt)) = waiting.next()
+                    && (!self.halted || (group.is_some() && running > 0))
+                    && let Some((place, (at, interrupt))) = waiting.next()
                 {
                     self.watcher.on_event(RolloutEvent::Turn(at));
                     running += 1;
                     let (prepared, sender) = (&prepared_nodes[at], sender.clone());
-                    let place = (name.as_deref(), part.clone());
+                    let together = group.map(|group| group.node(place));
+                    let place = (name.as_deref(), part.clone(), together);
                     let engine = self.engine;
                     scope.spawn(move || {
                         // There is no receiver only when the walk itself has ended in a panic.
@@ -495,6 +543,9 @@ impl<'e> Walk<'e, '_> {
                             AssertUnwindSafe(|| prepared.run(engine, place, interrupt, &tell));
                         // Whatever happens here, the walk must hear of an end.
                         let outcome = catch_unwind(run).unwrap_or_else(|_| thread_panicked());
+                        if let Some(node) = together {
+                            node.ended(outcome.state, outcome.errors.first());
+                        }
                         let _ = sender.send((at, News::Ended(Box::new(outcome))));
                     });
                 }
@@ -503,6 +554,23 @@ impl<'e> Walk<'e, '_> {
                 }
                 match receiver.recv_timeout(LOOK) {
                     Ok((at, News::Event(event))) => {
+                        if let EventKind::StepStarted {
+                            step: StepKind::Together,
+                            what,
+                            ..
+                        } = &event.kind
+                        {
+                            let (ready, nodes) =
+                                (ready.entry(what.clone()).or_default(), stage.nodes.len());
+                            // On the way back they come there again.
+                            *ready = *ready % nodes + 1;
+                            self.watcher.on_event(RolloutEvent::Together {
+                                phase: phase(what),
+                                words: what,
+                                ready: *ready,
+                                nodes,
+                            });
+                        }
                         let known = &mut self.runs[at];
                         if let EventKind::Started { run, .. } = &event.kind {
                             known.name = Some(run.clone());
@@ -522,6 +590,24 @@ impl<'e> Walk<'e, '_> {
                 }
             }
         });
+    }
+
+    /// The nodes of a stage that switch at one instant.
+    fn group(&self, prepared_nodes: &[PreparedNode<'e>], stage: &Stage) -> Option<Together> {
+        let hold = self.rollout.together?;
+        let nodes = stage.nodes.iter().map(|at| &prepared_nodes[*at]);
+        let keeper = nodes.clone().position(|one| one.upgrade.has_steps())?;
+        let ranks = nodes.clone().map(|prepared| {
+            let upgrade = &prepared.upgrade;
+            barriers::ranks(&steps::steps(&upgrade.script, &upgrade.rules))
+        });
+        let barriers = Barriers {
+            hold,
+            ranks: ranks.max().unwrap_or(0),
+        };
+        let names = nodes.map(|prepared| prepared.node().clone()).collect();
+        let name = &self.rollout_outcome.rollout;
+        Some(Together::new(name, names, barriers, NodeState::New).kept_by(keeper))
     }
 
     /// Passes on requests to stop. With one node there is nothing else that the first could mean.

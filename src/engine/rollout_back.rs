@@ -39,8 +39,19 @@ impl<'e> Walk<'e, '_> {
         };
         // All of them before the first: every run that is begun may cost the oldest record.
         let recorded: Vec<Option<Recorded>> = new.iter().map(|at| self.recorded(*at)).collect();
-        for (at, recorded) in new.into_iter().zip(recorded) {
-            self.node_back(&settings, at, &prepared_nodes[at], recorded);
+        if self.rollout.together.is_some() {
+            self.back_together(&settings, prepared_nodes, new.into_iter().zip(recorded));
+        } else {
+            for (at, recorded) in new.into_iter().zip(recorded) {
+                let prepared = &prepared_nodes[at];
+                let Some(ready) = self.node_ready(&settings, at, prepared, recorded) else {
+                    continue;
+                };
+                let watcher = &mut *self.watcher;
+                let tell = &mut |event: &Event| watcher.on_event(RolloutEvent::Node { at, event });
+                let (undo, outcome) = ready.undo(&settings, None, tell);
+                self.node_is_back(at, prepared, &ready.summary.run, &undo, outcome);
+            }
         }
         for at in left {
             let prepared = &prepared_nodes[at];
@@ -100,23 +111,48 @@ impl<'e> Walk<'e, '_> {
         Some((self.records.find(Some(run))?, way))
     }
 
-    /// One node.
-    fn node_back(
+    /// Nodes that have switched at one instant go back like that. What happens is reported when it is over.
+    fn back_together(
+        &mut self,
+        settings: &Settings,
+        prepared_nodes: &[PreparedNode<'e>],
+        new: impl Iterator<Item = (usize, Option<Recorded>)>,
+    ) {
+        let (mut nodes, mut ready) = (Vec::new(), Vec::new());
+        for (at, recorded) in new {
+            if let Some(one) = self.node_ready(settings, at, &prepared_nodes[at], recorded) {
+                nodes.push(at);
+                ready.push(one);
+            }
+        }
+        let ends = Undo::undo_together(&ready, settings);
+        for ((at, ready), (events, undo, outcome)) in nodes.into_iter().zip(&ready).zip(ends) {
+            for event in &events {
+                self.watcher.on_event(RolloutEvent::Node { at, event });
+            }
+            let run = &ready.summary.run;
+            self.node_is_back(at, &prepared_nodes[at], run, &undo, outcome);
+        }
+    }
+
+    /// Whether a node can go back; reported when it cannot.
+    fn node_ready(
         &mut self,
         settings: &Settings,
         at: usize,
         prepared: &PreparedNode<'e>,
         recorded: Option<Recorded>,
-    ) {
+    ) -> Option<Undo> {
         let forward = format!("updo run PLAN --only-node {}", prepared.node());
         let Some((summary, Some(way))) = recorded else {
             let why = "a conversion cannot be reversed, or no copy of the former version was found";
             let help = format!("it runs the new version; correct it forward: {forward}");
-            return self.stays(at, prepared, &[why.to_owned()], help);
+            self.stays(at, prepared, &[why.to_owned()], help);
+            return None;
         };
         let run = summary.run.clone();
-        let ready = match ready(self.engine, settings, prepared, &summary, &way) {
-            Ok(ready) => ready,
+        match ready(self.engine, settings, prepared, &summary, &way) {
+            Ok(ready) => Some(ready),
             Err(diagnostic) => {
                 let help = match diagnostic.code {
                     Code::E602 => format!("leave it, or correct it forward: {forward}"),
@@ -124,12 +160,21 @@ impl<'e> Walk<'e, '_> {
                 };
                 let title = format!("{}: {}", diagnostic.code, diagnostic.title);
                 let notes: Vec<String> = std::iter::once(title).chain(diagnostic.notes).collect();
-                return self.stays(at, prepared, &notes, help);
+                self.stays(at, prepared, &notes, help);
+                None
             }
-        };
-        let watcher = &mut *self.watcher;
-        let tell = &mut |event: &Event| watcher.on_event(RolloutEvent::Node { at, event });
-        let (undo, mut outcome) = ready.undo(settings, tell);
+        }
+    }
+
+    /// The way back of a node is over.
+    fn node_is_back(
+        &mut self,
+        at: usize,
+        prepared: &PreparedNode<'e>,
+        run: &str,
+        undo: &str,
+        mut outcome: Outcome,
+    ) {
         // It was new for a while.
         outcome.touched = true;
         self.watcher.on_event(RolloutEvent::Ended {

@@ -5,13 +5,16 @@
 //! touched.
 
 use std::collections::BTreeSet;
+use std::panic::resume_unwind;
 use std::time::Duration;
 
 use super::environment::{now, owner};
 use super::{Engine, Settings, run_id};
 use crate::diag::{Code, Diagnostic, Result};
+use crate::exec::barriers::{self, Barriers};
 use crate::exec::rollback::{self, RollbackRequest, WayBack};
 use crate::exec::side_effects::Acted;
+use crate::exec::together::{Together, TogetherNode};
 use crate::exec::{Event, NodeState, Outcome};
 use crate::facts::beam::BeamFacts;
 use crate::facts::change::ChangeSet;
@@ -176,8 +179,55 @@ impl Undo {
         Ok(found.iter().filter_map(words).collect())
     }
 
+    /// Whether it went there at one instant with other nodes, and can go back like that.
+    pub fn is_together(&self) -> bool {
+        let target = self.engine.target_of(self.session.node());
+        let target = target.map_or("", |target| target.name.as_str());
+        self.engine.plan.is_together(target) && barriers::unfit(self.way.planned()).is_none()
+    }
+
+    /// All of these at one instant. What happened is given for each when all have ended.
+    pub fn undo_together(all: &[Self], settings: &Settings) -> Vec<(Vec<Event>, String, Outcome)> {
+        let plans = all.iter().map(|undo| &undo.engine.plan);
+        let wait = plans.filter_map(|plan| plan.rollouts.iter().find_map(|(one, _)| one.together));
+        let ranks = all.iter().map(|undo| barriers::ranks(undo.way.planned()));
+        let barriers = Barriers {
+            hold: wait.max().unwrap_or(TIMEOUT),
+            ranks: ranks.max().unwrap_or(0),
+        };
+        let names = all.iter().map(|undo| undo.session.node().clone()).collect();
+        let name = run_id(&settings.records());
+        let group = &Together::new(&name, names, barriers, NodeState::Old);
+        let one = |at: usize, undo: &Self| {
+            let mut events = Vec::new();
+            let (run, outcome) = undo.undo(settings, Some(group.node(at)), &mut |event| {
+                events.push(event.clone());
+            });
+            (events, run, outcome)
+        };
+        let one = &one;
+        std::thread::scope(|scope| {
+            let all = all.iter().enumerate();
+            let runs: Vec<_> = all
+                .map(|(at, undo)| scope.spawn(move || one(at, undo)))
+                .collect();
+            let ends = runs.into_iter().map(|run| run.join());
+            ends.map(|end| end.unwrap_or_else(|why| resume_unwind(why)))
+                .collect()
+        })
+    }
+
     /// Goes back. A run of its own: recorded, and to be rejoined like any other.
-    pub fn undo(&self, settings: &Settings, sink: &mut dyn FnMut(&Event)) -> (String, Outcome) {
+    pub fn undo(
+        &self,
+        settings: &Settings,
+        together: Option<TogetherNode<'_>>,
+        sink: &mut dyn FnMut(&Event),
+    ) -> (String, Outcome) {
+        let way = match together {
+            Some(node) => &self.way.clone().together(&node.barriers()),
+            None => &self.way,
+        };
         let records = settings.records();
         let run = run_id(&records);
         let this = RecordedRun {
@@ -195,7 +245,7 @@ impl Undo {
             ..self.summary.clone()
         };
         let text = records.plan(&self.summary.run).unwrap_or_default();
-        let begun = Some(&self.way.begun);
+        let begun = Some(&way.begun);
         let mut record = records.begin(&this, &text, None, begun).ok();
         let plan = &self.engine.plan;
         let target = self.engine.target_of(self.session.node());
@@ -205,7 +255,7 @@ impl Undo {
             run: &run,
             owner: &owner(),
             undone: &self.summary.run,
-            way: &self.way,
+            way,
             plan,
             view: NodeView {
                 node: self.session.node(),
@@ -215,6 +265,7 @@ impl Undo {
             },
             acted: self.acted.clone(),
             interrupt: &settings.interrupt,
+            together,
         };
         let outcome = rollback::roll_back(&going, &mut |event| {
             if let Some(record) = &mut record {

@@ -42,6 +42,10 @@ impl Watch<'_, '_> {
             }
             AgentEvent::StepStarted { id } => {
                 if let Some(step) = by_id(id) {
+                    // Nothing is waited for longer than it takes to say so.
+                    if let Some(node) = self.together {
+                        node.step_started(step);
+                    }
                     self.step_started(step);
                 }
             }
@@ -79,6 +83,9 @@ impl Watch<'_, '_> {
             }
             AgentEvent::StepFinished { id, took, result } => {
                 if let Some(step) = by_id(id) {
+                    if let Some(node) = self.together {
+                        node.step_finished(step);
+                    }
                     self.step_finished(step, took.0, &result);
                 }
             }

@@ -11,6 +11,7 @@ use super::liveness::{End, Liveness};
 use super::side_effects::Acted;
 use super::steps::Step;
 use super::survivors::Survivors;
+use super::together::TogetherNode;
 use crate::diag::{Code, Diagnostic};
 use crate::name::{Module, NodeName};
 use crate::node::agent::protocol::{self, AgentEvent, DecodeError, Reason};
@@ -168,6 +169,8 @@ pub(super) struct Watch<'a, 'b> {
     pub(super) first: Option<Mail>,
     /// For how long processes were to be suspended.
     pub(super) predicted: Option<Duration>,
+    /// The node's place in the group with which it switches.
+    pub(super) together: Option<TogetherNode<'a>>,
 }
 
 impl<'a, 'b> Watch<'a, 'b> {
@@ -202,6 +205,7 @@ impl<'a, 'b> Watch<'a, 'b> {
             liveness: Liveness::new(),
             first: None,
             predicted: None,
+            together: None,
         }
     }
 
@@ -467,6 +471,9 @@ impl<'a, 'b> Watch<'a, 'b> {
             // The old one may have died with our answer.
             if let Some((step, ok)) = self.answered {
                 let _ = agent::answer(self.session, step, ok);
+            }
+            if let Some(node) = self.together {
+                node.again();
             }
         }
         if let AgentEvent::Watchers { number } = event {

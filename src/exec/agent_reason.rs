@@ -158,6 +158,20 @@ pub(super) fn of(reason: &Reason) -> Diagnostic {
             "the process that ran the script died on the node",
         )
         .note(why),
+        Reason::TogetherOff { .. } => Diagnostic::new(
+            Code::E658,
+            "called off: all nodes switch together, and one of them does not",
+        ),
+        Reason::TogetherLate { ms, .. } => {
+            let waited = humantime::format_duration(Duration::from_millis(*ms));
+            let title = format!(
+                "the node has waited for the others for {waited}, heard nothing, and has gone back"
+            );
+            alone(title)
+        }
+        Reason::TogetherAlone { .. } => {
+            alone("the client has left while the node waited for the others: it has gone back".to_owned())
+        }
         Reason::TwinsNotLoadable { .. }
         | Reason::TwinsInUse { .. }
         | Reason::FunTableFull { .. }
@@ -170,6 +184,13 @@ pub(super) fn of(reason: &Reason) -> Diagnostic {
             Diagnostic::new(Code::E612, "the run failed on the node").note(shown)
         }
     }
+}
+
+/// E659: a node has decided by itself.
+fn alone(title: String) -> Diagnostic {
+    Diagnostic::new(Code::E659, title)
+        .note("no process has run on since it was suspended; all were resumed as they were")
+        .help("see what the other nodes run: updo status PLAN; then run the same command again")
 }
 
 fn not_switched(modules: &Term) -> Diagnostic {

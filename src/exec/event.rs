@@ -54,6 +54,8 @@ pub enum StepKind {
     Children,
     /// The node waits for a hook of the plan.
     Hook,
+    /// The node waits for others with which it switches at one instant.
+    Together,
     /// OTP's release handler carries out all of the script.
     ReleaseHandler,
     /// What was suspended runs again, and is watched.
@@ -63,7 +65,7 @@ pub enum StepKind {
 impl StepKind {
     /// Every kind of step.
     #[doc(hidden)]
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Prepare,
         Self::Suspend,
         Self::Load,
@@ -78,6 +80,7 @@ impl StepKind {
         Self::Config,
         Self::Children,
         Self::Hook,
+        Self::Together,
         Self::ReleaseHandler,
         Self::Soak,
     ];
@@ -100,6 +103,7 @@ impl fmt::Display for StepKind {
             Self::Config => "config",
             Self::Children => "children",
             Self::Hook => "hook",
+            Self::Together => "together",
             Self::ReleaseHandler => "otp",
             Self::Soak => "soak",
         })

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::barriers::Barriers;
 use super::converters::twins_term;
 use super::rollback_steps;
 use super::step::{Step, number};
@@ -75,6 +76,8 @@ pub struct Terms<'a> {
     pub also: Vec<Term>,
     /// The files that a restart reads: those with lists of modules are written with the beams.
     pub restart: &'a Restart,
+    /// The group with which the node switches.
+    pub together: Option<Term>,
 }
 
 /// The whole job; `per_step` are the ways back through its windows ([`rollback_steps::per_step`]), `in_window` the modules
@@ -126,42 +129,46 @@ pub fn job(
     } else {
         "none"
     };
-    Term::map([
-        key("run", Term::binary(terms.run)),
-        key("owner", Term::binary(terms.owner)),
-        key("watcher", watcher_term(terms.watcher.clone())),
-        key(
-            "modules",
-            Term::list(modules.chain(terms.also.iter().cloned())),
-        ),
-        key("handlers", handlers_term(changes, rules)),
-        key("processes", processes_term(changes, rules)),
-        key("supervisors", supervisors_term(rules)),
-        key("special", special_term(changes)),
-        key("loops", Term::binary(LOOPS.trim_end())),
-        key("steps", steps_term(steps)),
-        key("twins", twins_term(&rules.precomputed.converters)),
-        key("live", live::term(terms.run, changes, rules)),
-        key("rehearsed", modules_term(&rules.precomputed.rehearsed)),
-        key("early", modules_term(&rules.precomputed.early)),
-        key("back", rollback_steps::term(ways)),
-        key("suspend_timeout", millis(SUSPEND_TIMEOUT)),
-        key(
-            "deadline",
-            terms
-                .deadline
-                .map_or_else(|| Term::atom("infinity"), millis),
-        ),
-        key("budget", budget_term(terms.budget)),
-        key("pause", budget_term(terms.pause)),
-        key("undo", Term::atom(undo)),
-        key("keep", millis(KEEP)),
-        key("persist", terms.persist.term()),
-        key("lists", lists_term(&terms.restart.rewrites, terms.run)),
-        key("stages", terms.restart.stages.term()),
-        key("find_stages", Term::binary(stages::TEXT)),
-        key("old_code", Term::binary(old_code::TEXT)),
-    ])
+    Term::map(
+        [
+            key("run", Term::binary(terms.run)),
+            key("owner", Term::binary(terms.owner)),
+            key("watcher", watcher_term(terms.watcher.clone())),
+            key(
+                "modules",
+                Term::list(modules.chain(terms.also.iter().cloned())),
+            ),
+            key("handlers", handlers_term(changes, rules)),
+            key("processes", processes_term(changes, rules)),
+            key("supervisors", supervisors_term(rules)),
+            key("special", special_term(changes)),
+            key("loops", Term::binary(LOOPS.trim_end())),
+            key("steps", steps_term(steps)),
+            key("twins", twins_term(&rules.precomputed.converters)),
+            key("live", live::term(terms.run, changes, rules)),
+            key("rehearsed", modules_term(&rules.precomputed.rehearsed)),
+            key("early", modules_term(&rules.precomputed.early)),
+            key("back", rollback_steps::term(ways)),
+            key("suspend_timeout", millis(SUSPEND_TIMEOUT)),
+            key(
+                "deadline",
+                terms
+                    .deadline
+                    .map_or_else(|| Term::atom("infinity"), millis),
+            ),
+            key("budget", budget_term(terms.budget)),
+            key("pause", budget_term(terms.pause)),
+            key("undo", Term::atom(undo)),
+            key("keep", millis(KEEP)),
+            key("persist", terms.persist.term()),
+            key("lists", lists_term(&terms.restart.rewrites, terms.run)),
+            key("stages", terms.restart.stages.term()),
+            key("find_stages", Term::binary(stages::TEXT)),
+            key("old_code", Term::binary(old_code::TEXT)),
+        ]
+        .into_iter()
+        .chain(terms.together.clone().map(|group| key("together", group))),
+    )
 }
 
 /// What is recorded when a run begins, for whoever rejoins it: its steps, and per module the MD5 before and after.
@@ -340,6 +347,21 @@ impl Back {
             // The way there has put in order what was left.
             pairs.extend([key("persist", word.term()), key("stages", Term::list([]))]);
         }
+        self
+    }
+
+    /// The same, at one instant with other nodes: what is suspended waits for them.
+    #[must_use]
+    pub fn together(mut self, barriers: &Barriers) -> Self {
+        let behind = self.steps.split_off(self.taken);
+        let own = self.steps.iter().chain(&behind);
+        let next = own.map(|step| step.id).max().unwrap_or(0).saturating_add(1);
+        self.steps = barriers.back(self.steps, next, true);
+        self.taken = self.steps.len();
+        if let Term::Map(pairs) = &mut self.term {
+            pairs.extend([key("steps", steps_term(&self.steps))]);
+        }
+        self.steps.extend(behind);
         self
     }
 

@@ -6,6 +6,8 @@ mod agent_events;
 mod agent_monitor;
 mod agent_reason;
 pub mod attach;
+pub mod barrier;
+pub mod barriers;
 mod children;
 pub mod condition;
 mod converters;
@@ -37,6 +39,7 @@ mod step_list;
 pub mod step_term;
 pub mod steps;
 mod survivors;
+pub mod together;
 mod trial;
 
 pub use agent_monitor::{EventSink, Outcome};

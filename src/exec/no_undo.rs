@@ -259,6 +259,7 @@ fn of_step(changes: &ChangeSet, rules: &Ruleset, step: &Step) -> Vec<Risk> {
         Action::Soak(time) => vec![Risk::Soak(*time)],
         // These cannot fail behind a switch, or are of OTP's engine, which undoes nothing in any case (W419).
         Action::Delete(_)
+        | Action::Barrier(_)
         | Action::Precompute(_)
         | Action::Live { .. }
         | Action::Resume(_)

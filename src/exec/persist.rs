@@ -60,6 +60,7 @@ pub fn only(what: &RunRequest<'_>, sink: &mut dyn FnMut(&super::Event)) -> Outco
         persist: Persist::Asked,
         also: what.also.clone(),
         restart: what.restart,
+        together: None,
     };
     let job = job::job(
         &terms,

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::agent_monitor::{Outcome, Watch};
 use super::agent_reason;
+use super::barriers::Barriers;
 use super::condition::CheckContext;
 use super::event::{Event, EventKind, NodeState};
 use super::interrupt::Interrupt;
@@ -16,6 +17,7 @@ use super::plan_checks::Checks;
 use super::side_effects::Acted;
 use super::step::{Action, ChildAction, ChildStep, Step};
 use super::step_term::{read_steps, steps_term};
+use super::together::TogetherNode;
 use crate::diag::{Code, Diagnostic};
 use crate::facts::compare::restart::{Recorded, Restart, Rewrite};
 use crate::name::{Md5, Module};
@@ -88,6 +90,25 @@ impl WayBack {
             steps,
             taken,
         })
+    }
+
+    /// The same at one instant with other nodes.
+    #[must_use]
+    pub fn together(mut self, barriers: &Barriers) -> Self {
+        let behind = self.steps.split_off(self.taken.min(self.steps.len()));
+        let all = self.steps.iter().chain(&behind);
+        let next = all.map(|step| step.id).max().unwrap_or(0).saturating_add(1);
+        self.steps = barriers.back(self.steps, next, false);
+        self.taken = self.steps.len();
+        let key = || Term::atom("steps");
+        if let Term::Map(pairs) = &mut self.job {
+            pairs.insert(key(), steps_term(&self.steps));
+        }
+        self.steps.extend(behind);
+        if let Term::Map(pairs) = &mut self.begun {
+            pairs.insert(key(), steps_term(&self.steps));
+        }
+        self
     }
 
     /// The modules of the recorded job, with what comes back.
@@ -319,13 +340,20 @@ pub struct RollbackRequest<'a> {
     pub acted: Acted,
     /// The source of requests to end.
     pub interrupt: &'a Interrupt,
+    /// The node's place in the group that goes back at one instant.
+    pub together: Option<TogetherNode<'a>>,
 }
 
 /// Goes back on a node. The outcome's state is `Old` after a success.
 pub fn roll_back(what: &RollbackRequest<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
-    let explain = |reason: &Reason| agent_reason::of_rollback(reason, what.undone);
+    let explain = |reason: &Reason| match (reason, what.together) {
+        (Reason::TogetherOff { .. }, Some(node)) => node.called_off(),
+        (Reason::TogetherLate { .. }, Some(node)) => node.late(agent_reason::of(reason)),
+        _ => agent_reason::of_rollback(reason, what.undone),
+    };
     let (session, way) = (what.session, what.way);
-    let watch = Watch::new(session, what.run, what.interrupt, &explain, sink);
+    let mut watch = Watch::new(session, what.run, what.interrupt, &explain, sink);
+    watch.together = what.together;
     let mut checks = Checks::new(
         CheckContext::new(what.plan, session, what.view),
         watch,
@@ -341,13 +369,27 @@ pub fn roll_back(what: &RollbackRequest<'_>, sink: &mut dyn FnMut(&Event)) -> Ou
         let lists = job::lists_term(&way.restart.rewrites, what.run);
         pairs.insert(Term::atom("lists"), lists);
         pairs.insert(Term::atom("stages"), way.restart.stages.term());
+        if let Some(node) = what.together {
+            pairs.insert(Term::atom("together"), node.term(&way.steps));
+        }
     }
     checks.watch.outcome.state = NodeState::New;
     checks.watch.outcome.acted = what.acted.clone();
     checks.watch.conversions_acted(&way.job);
-    if let Some(agent) = checks.watch.start(&mailbox, &job) {
+    if let Some(Err(off)) = what.together.map(|node| node.begin(session, &way.steps)) {
+        checks.watch.fail(off);
+    } else if let Some(agent) = checks.watch.start(&mailbox, &job) {
+        if let Some(node) = what.together {
+            node.begun();
+        }
         let began = Instant::now();
         checks.watch.outcome.state = checks.watch.until_finished(&mailbox, &way.steps);
+        if let Some(node) = what.together {
+            let outcome = &checks.watch.outcome;
+            node.ended(outcome.state, outcome.errors.first());
+            // Until all have ended, each may be asked what is decided.
+            node.verdict(what.interrupt);
+        }
         if checks.watch.outcome.state == NodeState::New && checks.watch.outcome.errors.is_empty() {
             let diagnostic = Diagnostic::new(Code::E609, "the node stayed as it was");
             let diagnostic = diagnostic.note(format!("after {:?}", began.elapsed()));

@@ -15,6 +15,7 @@ use super::job::{self, Back, Persist};
 use super::plan_checks::Checks;
 use super::rollback_steps;
 use super::steps;
+use super::together::{TogetherNode, Verdict};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::ChangeSet;
 use crate::facts::compare::restart::Restart;
@@ -59,13 +60,20 @@ pub struct RunRequest<'a> {
     pub stale: Option<Diagnostic>,
     /// For how long processes will be suspended, where a rehearsal has measured what that depends on.
     pub predicted: Option<Duration>,
+    /// The node's place in the group with which it switches.
+    pub together: Option<TogetherNode<'a>>,
 }
 
 /// Runs an upgrade. Every event goes to `sink`, in order.
 pub fn upgrade(what: &RunRequest<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
-    let explain = |reason: &Reason| agent_reason::diagnostic(reason, what.rules, what.plan);
+    let explain = |reason: &Reason| match (reason, what.together) {
+        (Reason::TogetherOff { .. }, Some(node)) => node.called_off(),
+        (Reason::TogetherLate { .. }, Some(node)) => node.late(agent_reason::of(reason)),
+        _ => agent_reason::diagnostic(reason, what.rules, what.plan),
+    };
     let mut watch = Watch::new(what.session, what.run, what.interrupt, &explain, sink);
     watch.predicted = what.predicted;
+    watch.together = what.together;
     let mut run = Run {
         what,
         checks: Checks::new(
@@ -88,6 +96,7 @@ pub fn upgrade(what: &RunRequest<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
     } else if run.checks.preconditions() {
         run.transaction();
     }
+    run.left();
     run.checks.watch.finished(what.rules.modules.len());
     run.checks.watch.outcome
 }
@@ -102,6 +111,8 @@ impl Run<'_, '_> {
     fn transaction(&mut self) {
         let what = self.what;
         let steps = steps::soaked(what.script, what.rules, what.plan.soak);
+        let barriers = what.together.map(|node| node.barriers());
+        let steps = steps::with_barriers(steps, barriers);
         let mailbox = what.session.mailbox();
         let terms = job::Terms {
             run: what.run,
@@ -113,6 +124,7 @@ impl Run<'_, '_> {
             persist: self.persist(),
             also: what.also.clone(),
             restart: what.restart,
+            together: what.together.map(|node| node.term(&steps)),
         };
         let ways =
             rollback_steps::per_step(what.view.changes, what.rules, what.script, steps.len() + 1);
@@ -124,9 +136,15 @@ impl Run<'_, '_> {
             .chain(ways.into_iter().flatten().flatten())
             .collect();
         let watch = &mut self.checks.watch;
+        if let Some(Err(off)) = what.together.map(|node| node.begin(what.session, &steps)) {
+            return watch.fail(off);
+        }
         let Some(agent) = watch.start(&mailbox, &job) else {
             return;
         };
+        if let Some(node) = what.together {
+            node.begun();
+        }
         watch.liveness.until(what.plan.deadline);
         if what.detach {
             watch.outcome.state = NodeState::Unknown;
@@ -138,7 +156,10 @@ impl Run<'_, '_> {
             .and_then(|deadline| Instant::now().checked_add(deadline));
         let ended = self.checks.until_finished(&mailbox, &steps);
         self.checks.watch.outcome.state = ended;
-        if ended == NodeState::New && !self.checks.is_verified(until, Some(&mailbox)) {
+        if ended != NodeState::New {
+            self.left();
+        }
+        if ended == NodeState::New && !self.is_to_stay(until, &mailbox) {
             self.go_back(&mailbox);
         } else if matches!(ended, NodeState::Old | NodeState::Mixed)
             && !self.checks.watch.outcome.errors.is_empty()
@@ -152,6 +173,44 @@ impl Run<'_, '_> {
             let good = self.checks.watch.outcome.errors.is_empty();
             let persist = what.plan.persist && good;
             self.checks.watch.settle(&agent, &mailbox, persist);
+        }
+    }
+
+    /// Nothing more is to be expected of this node.
+    fn left(&self) {
+        if let Some(node) = self.what.together {
+            let outcome = &self.checks.watch.outcome;
+            node.ended(outcome.state, outcome.errors.first());
+        }
+    }
+
+    /// Whether a node that is new stays so: the plan is content with it, and with all that have switched with it.
+    fn is_to_stay(&mut self, until: Option<Instant>, mailbox: &Mailbox) -> bool {
+        let good = self.checks.is_verified(until, Some(mailbox));
+        let watch = &mut self.checks.watch;
+        let Some(node) = self.what.together else {
+            return good;
+        };
+        if watch.outcome.state == NodeState::Unknown {
+            node.ended(NodeState::Unknown, watch.outcome.errors.first());
+            return good;
+        }
+        let wanted = is_wanted(&self.checks);
+        node.is_new(good, wanted);
+        match node.verdict(self.what.interrupt) {
+            Verdict::Stay => good,
+            Verdict::Left => {
+                self.checks.watch.detached();
+                true
+            }
+            Verdict::Back(why) => {
+                if good {
+                    self.checks.watch.fail(node.goes_back(&why));
+                }
+                // Whatever the plan says of this node alone.
+                self.checks.failing = None;
+                false
+            }
         }
     }
 
@@ -183,6 +242,14 @@ impl Run<'_, '_> {
             Ok(job::rollback_job(changes, what.rules, what.script)
                 .persisting(what.plan.persist)
                 .within(what.plan.budget))
+            .map(|back| match what.together {
+                Some(node) => {
+                    let back = back.together(&node.barriers());
+                    node.going_back(&back.steps);
+                    back
+                }
+                None => back,
+            })
         } else {
             let found = what.rules.modules.keys().filter(|module| {
                 let changed = changes.modules.get(*module);
@@ -198,6 +265,13 @@ impl Run<'_, '_> {
     }
 }
 
+/// Whether the plan takes a node back after what has failed.
+fn is_wanted(checks: &Checks<'_, '_>) -> bool {
+    let plan = checks.scene.plan;
+    let wanted = |failing| plan.rollback_on.contains(&failing);
+    plan.rollback == RollbackPolicy::Automatic && checks.failing.is_none_or(wanted)
+}
+
 /// What follows when a node is new and the plan is not content: `on failure`, and the way back if the plan wants it.
 /// Not when we do not see the node any more.
 pub(super) fn not_good(checks: &mut Checks<'_, '_>, back: Result<Back, String>, mailbox: &Mailbox) {
@@ -209,11 +283,8 @@ pub(super) fn not_good(checks: &mut Checks<'_, '_>, back: Result<Back, String>, 
     if checks.watch.outcome.state == NodeState::Mixed {
         return;
     }
-    let plan = checks.scene.plan;
-    let wanted = |failing| plan.rollback_on.contains(&failing);
-    match plan.rollback {
-        RollbackPolicy::Automatic if checks.failing.is_none_or(wanted) => {}
-        RollbackPolicy::Automatic | RollbackPolicy::Manual | RollbackPolicy::Never => return,
+    if !is_wanted(checks) {
+        return;
     }
     let watch = &mut checks.watch;
     let back = match back {

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::barrier::Barrier;
 use super::event::StepKind;
 use super::trial::{Limits, Trial};
 use crate::facts::change::EnvChange;
@@ -77,6 +78,8 @@ pub enum Action {
         /// Its place, in the plan's words.
         name: String,
     },
+    /// The node waits for others with which it switches at one instant.
+    Barrier(Barrier),
     /// OTP's release handler carries out all of a script.
     ReleaseHandler {
         /// The script, as a relup has it.
@@ -220,6 +223,7 @@ impl Action {
             Self::ConfigChange(_) => StepKind::Config,
             Self::Soak(_) => StepKind::Soak,
             Self::Hook { .. } => StepKind::Hook,
+            Self::Barrier(_) => StepKind::Together,
             Self::ReleaseHandler { .. } => StepKind::ReleaseHandler,
             Self::TwinsLoad(_) => StepKind::Load,
             Self::TwinsDrop(_) => StepKind::Delete,
@@ -256,6 +260,7 @@ impl Action {
             | Self::ConfigChange(_)
             | Self::Soak(_)
             | Self::Hook { .. }
+            | Self::Barrier(_)
             | Self::ReleaseHandler { .. } => Vec::new(),
         }
     }
@@ -288,6 +293,7 @@ impl Action {
             | Self::ConfigChange(_)
             | Self::Soak(_)
             | Self::Hook { .. }
+            | Self::Barrier(_)
             | Self::ReleaseHandler { .. } => {}
         }
     }
@@ -335,6 +341,14 @@ impl Step {
         }
     }
 
+    /// For a barrier: which one.
+    pub fn barrier(&self) -> Option<&Barrier> {
+        match &self.action {
+            Action::Barrier(barrier) => Some(barrier),
+            _ => None,
+        }
+    }
+
     /// The same about fewer modules; whether anything of it is left.
     pub(super) fn retain(&mut self, keep: &dyn Fn(&Module) -> bool) -> bool {
         let had = !self.modules.is_empty();
@@ -348,6 +362,7 @@ impl Step {
         const SHOWN: usize = 4;
         match &self.action {
             Action::Hook { name, .. } => return name.clone(),
+            Action::Barrier(barrier) => return barrier.words(),
             Action::Apply(call) => {
                 let (module, function) = (&call.module, &call.function);
                 let [module, function] = [module, function].map(|name| Term::Atom(name.clone()));

@@ -12,6 +12,7 @@ use self::children::{child, child_term};
 use self::trial::{trial, trial_term};
 pub(super) use self::values::millis;
 use self::values::{all, duration, list, module, module_term};
+use super::barrier::{Barrier, BarrierKind, BarrierName};
 use super::step::{Action, ConfigChange, PathMove, Step};
 use crate::facts::change::EnvChange;
 use crate::name::{App, Module};
@@ -76,6 +77,11 @@ pub fn encode(action: &Action) -> Term {
             let which = Term::tuple([number, Term::binary(name)]);
             tagged("hook", vec![millis(*timeout), which])
         }
+        Action::Barrier(barrier) => {
+            let kind = Term::atom(barrier.kind.word());
+            let name = barrier.name.to_term();
+            tagged("barrier", vec![name, millis(barrier.hold), kind])
+        }
         Action::ReleaseHandler { script, libraries } => tagged(
             "release_handler",
             vec![
@@ -134,6 +140,11 @@ pub fn decode(term: &Term) -> Option<Action> {
             },
             _ => return None,
         },
+        ("barrier", [name, ms, kind]) => Action::Barrier(Barrier {
+            name: BarrierName::read(name)?,
+            hold: duration(ms)?,
+            kind: BarrierKind::read(kind)?,
+        }),
         ("release_handler", [script, libraries]) => Action::ReleaseHandler {
             script: all(script, |one| read::instruction(one).ok())?,
             libraries: all(libraries, library)?,

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use super::barrier::Barrier;
+use super::barriers::Barriers;
 use super::event::StepKind;
 pub use super::step::Step;
 use super::step::{Action, ConfigChange, PathMove, number};
@@ -105,6 +107,9 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
                     name: name.clone(),
                 },
             ),
+            Instruction::SyncNodes { id, .. } => {
+                push(&mut steps, Action::Barrier(Barrier::sync(id.clone())));
+            }
             // No script of a run has these (`Instruction::in_run`).
             Instruction::Update { .. }
             | Instruction::LoadModule { .. }
@@ -115,7 +120,6 @@ pub fn steps(script: &Script, rules: &Ruleset) -> Vec<Step> {
             | Instruction::RestartApplication(_)
             | Instruction::Stop(_)
             | Instruction::Start(_)
-            | Instruction::SyncNodes { .. }
             | Instruction::RestartNewEmulator
             | Instruction::RestartEmulator
             | Instruction::Restart
@@ -291,9 +295,22 @@ pub(super) fn applications_back(steps: &mut Vec<Step>, script: &Script) {
     }
 }
 
-/// The steps of a script and of the ways back through its windows: all that the agent may tell about.
-pub fn every(changes: &ChangeSet, rules: &Ruleset, script: &Script, soak: Duration) -> Vec<Step> {
-    let steps = soaked(script, rules, soak);
+/// The same with what keeps the nodes of a group together.
+pub fn with_barriers(steps: Vec<Step>, barriers: Option<Barriers>) -> Vec<Step> {
+    match barriers {
+        Some(barriers) => barriers.there(steps),
+        // Alone there is no other node to wait for.
+        None => {
+            let mut steps = steps;
+            steps.retain(|step| step.barrier().is_none());
+            number(&mut steps, 1);
+            steps
+        }
+    }
+}
+
+/// The steps of a run and of the ways back through its windows: all that the agent may tell about.
+pub fn every(changes: &ChangeSet, rules: &Ruleset, script: &Script, steps: Vec<Step>) -> Vec<Step> {
     let ways = rollback_steps::per_step(changes, rules, script, steps.len() + 1);
     steps
         .into_iter()
@@ -314,6 +331,7 @@ pub(super) fn forward(steps: &[Step], first: usize) -> Vec<Option<Vec<Step>>> {
                     | Action::Children(_)
                     | Action::ConfigChange(_)
                     | Action::Hook { .. }
+                    | Action::Barrier(_)
                     | Action::Soak(_)
                     | Action::Precompute(_)
                     | Action::Ahead(_)

@@ -398,6 +398,20 @@ impl Plan {
     pub fn scripts(&self) -> Functions<'_> {
         scripts(&self.functions, &self.constants)
     }
+
+    /// The rollout of a target, or the one for any.
+    pub fn rollout_of(&self, target: Option<&str>) -> Option<&Rollout> {
+        let all = || self.rollouts.iter().map(|(rollout, _)| rollout);
+        let own =
+            all().find(|rollout| rollout.target.is_some() && rollout.target.as_deref() == target);
+        own.or_else(|| all().find(|rollout| rollout.target.is_none()))
+    }
+
+    /// Whether all nodes of a target switch at one instant.
+    pub fn is_together(&self, target: &str) -> bool {
+        let rollout = self.rollout_of(Some(target));
+        rollout.is_some_and(|rollout| rollout.together.is_some())
+    }
 }
 
 fn scripts<'a>(

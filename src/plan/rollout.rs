@@ -17,6 +17,12 @@ use crate::term::Term;
 /// The name of the stage that goes first.
 const CANARY: &str = "canary";
 
+/// The name of the only stage of nodes that switch at one instant.
+const TOGETHER: &str = "together";
+
+/// How long a node waits for the others with processes suspended: callers wait for 5 s, unless they say so.
+const WAIT: Duration = Duration::from_secs(2);
+
 /// `rollout [Target] #{…}`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rollout {
@@ -36,6 +42,8 @@ pub struct Rollout {
     pub all_back: bool,
     /// Which node comes first.
     pub order: Order,
+    /// `together`: all nodes switch at one instant, and for so long one waits for the others meanwhile.
+    pub together: Option<Duration>,
 }
 
 /// The nodes that go first.
@@ -106,6 +114,7 @@ impl Default for Rollout {
             abort_after: 1,
             all_back: false,
             order: Order::Given,
+            together: None,
         }
     }
 }
@@ -136,6 +145,13 @@ impl Rollout {
             Canary::Nodes(wanted) => nodes.iter().take_while(|n| wanted.contains(n)).count(),
         };
         let mut stages = Vec::new();
+        if self.together.is_some() && !nodes.is_empty() {
+            stages.push(Stage {
+                name: TOGETHER.to_owned(),
+                nodes: (0..nodes.len()).collect(),
+            });
+            return stages;
+        }
         if canaries > 0 {
             stages.push(Stage {
                 name: CANARY.to_owned(),
@@ -264,7 +280,52 @@ impl Resolver<'_> {
                 None => self.wants("order", "`given`, `name` or a list of nodes", expr, &term),
             }
         }
+        if let Some((expr, term)) = self.rollout_option(options, "together") {
+            rollout.together = term.is_atom("true").then_some(WAIT);
+            if rollout.together.is_none() && !term.is_atom("false") {
+                self.wants("together", "`true` or `false`", expr, &term);
+            }
+        }
+        let wait = value(options, "wait").and_then(|expr| {
+            let time = duration("wait", expr, &self.plan.constants, &mut self.diagnostics)?;
+            Some((expr, time))
+        });
+        match (wait, rollout.together) {
+            (Some((_, time)), Some(_)) if !time.is_zero() => rollout.together = Some(time),
+            (Some((expr, _)), together) => {
+                let (title, label) = match together {
+                    Some(_) => ("`wait` wants a duration above zero", "no time to answer in"),
+                    None => (
+                        "`wait` is for `together`",
+                        "these nodes do not wait for each other",
+                    ),
+                };
+                let diagnostic = Diagnostic::new(Code::E358, title).label(expr.span, label);
+                let help = "write, for instance, `#{together => true, wait => 2s}`";
+                self.diagnostics.push(diagnostic.help(help));
+            }
+            (None, _) => {}
+        }
+        if rollout.together.is_some() {
+            self.all_at_once(options, span);
+            rollout.batches = vec![Share::Nodes(usize::MAX)];
+        }
         self.plan.rollouts.push((rollout, span));
+    }
+
+    /// E358: what is said for nodes that come one after the other means nothing for all at once.
+    fn all_at_once(&mut self, options: &Options, span: Span) {
+        for word in ["canary", "batch", "parallel", "pause", "abort_after"] {
+            let Some(expr) = value(options, word) else {
+                continue;
+            };
+            let title = format!("`together` does not go with `{word}`");
+            let diagnostic = Diagnostic::new(Code::E358, title)
+                .label(expr.span, "is for nodes that come one after the other")
+                .label(span, "all nodes of this rollout switch at one instant");
+            self.diagnostics
+                .push(diagnostic.help(format!("leave `{word}` out, or `together`")));
+        }
     }
 
     /// E211 for a rollout of a target that the plan does not have.

@@ -158,6 +158,8 @@ pub const ROLLOUT: &[OptionSpec] = &[
     opt("abort_after", "after so many failed nodes no further one is begun", &[]),
     opt("on_failure", "when so many nodes have failed: `stop` (no further one is begun), or `all_back`: what was upgraded goes back as well", &["stop", "all_back"]),
     opt("order", "`given`, `name`, or a list of nodes that come first", &["given", "name"]),
+    opt("together", "`true`: all nodes are suspended, switched and resumed at one instant, or none is", SWITCH),
+    opt("wait", "with `together`: how long a node waits for the others while its processes are suspended; 2s without it", &[]),
 ];
 
 /// Options of `rehearse`.

@@ -30,6 +30,8 @@ pub struct RolloutScreen {
     /// The command of a gate that runs: its name, its next stage, since when, and how long it may take.
     gate: Option<(String, usize, Instant, Duration)>,
     back: bool,
+    /// How many of the nodes that switch at one instant have come how far.
+    together: String,
     /// The column of node names.
     wide: usize,
 }
@@ -95,6 +97,7 @@ impl RolloutScreen {
             holds: Vec::new(),
             gate: None,
             back: false,
+            together: String::new(),
             wide: nodes
                 .iter()
                 .map(|n| n.as_str().chars().count())
@@ -112,6 +115,11 @@ impl RolloutScreen {
     /// All go back.
     pub fn rolling_back(&mut self) {
         self.back = true;
+    }
+
+    /// Another node has come as far as these words say.
+    pub fn together(&mut self, words: &str) {
+        words.clone_into(&mut self.together);
     }
 
     /// How far what has to hold has come; nothing when it is over.
@@ -277,6 +285,9 @@ impl RolloutScreen {
         if many > MOST {
             lines.push(format!("{:>12}{} more at work", "", many - MOST));
         }
+        if many > 0 && !self.together.is_empty() {
+            lines.push(format!("{:>10}  {}", "together", self.together));
+        }
         if let Some((pause, next, until)) = &self.pause {
             let stop = if keys {
                 "p=proceed  Ctrl-C=stop here"
@@ -401,6 +412,14 @@ pub fn stages(rollout: &Rollout, stages: &[Stage], nodes: &[NodeName], style: St
             String::new()
         };
         text += &format!("  {word:<8} {:<9} {}{more}\n", stage.name, named.join(", "));
+    }
+    if let Some(wait) = rollout.together {
+        let words = [
+            "all nodes are suspended, switched and resumed at one instant, or none is".to_owned(),
+            format!("each waits for the others for {} at most", time(wait)),
+        ];
+        let line = |words: &String| faint(style, &format!("  {:<8} {words}", ""));
+        return text + &words.iter().map(line).collect::<Vec<_>>().join("\n");
     }
     let mut words = Vec::new();
     match rollout.pause {

@@ -16,14 +16,20 @@ use crate::rules::{Origin, Ruleset};
 use crate::syntax::ast::StatementKind;
 use crate::term::Term;
 
-/// Puts instructions into a script, those of one place in the order of the text.
-pub fn insert(script: &mut Script, rules: &Ruleset, insertions: &[Insertion]) -> Vec<Diagnostic> {
+/// Puts instructions into a script, those of one place in the order of the text. `together`: whether all nodes of the
+/// target go through it at the same time.
+pub fn insert(
+    script: &mut Script,
+    rules: &Ruleset,
+    insertions: &[Insertion],
+    together: bool,
+) -> Vec<Diagnostic> {
     let mut diagnostics = Vec::new();
     let mut placed: Vec<(usize, Vec<Instruction>, Origin)> = Vec::new();
     for insertion in insertions {
         let source = &insertion.source;
         let low = match &insertion.what {
-            Inserted::Instruction(term, span) => match lowered(term, rules) {
+            Inserted::Instruction(term, span) => match lowered(term, rules, together) {
                 Ok(low) => low,
                 Err(diagnostic) => {
                     diagnostics.push(diagnostic.label(*span, "this instruction"));
@@ -88,7 +94,7 @@ fn malformed(error: &ScriptError) -> Diagnostic {
 }
 
 /// An instruction as steps of a run.
-fn lowered(term: &Term, rules: &Ruleset) -> Result<Vec<Instruction>, Diagnostic> {
+fn lowered(term: &Term, rules: &Ruleset, together: bool) -> Result<Vec<Instruction>, Diagnostic> {
     let instruction = read::any_form(term).map_err(|error| malformed(&error))?;
     let refuse = |title: String, help: &str| Err(Diagnostic::new(Code::E401, title).help(help));
     let takes_part = |module: &Module| match rules.modules.contains_key(module) {
@@ -140,6 +146,11 @@ fn lowered(term: &Term, rules: &Ruleset) -> Result<Vec<Instruction>, Diagnostic>
             takes_part(module)?;
             Ok(vec![instruction])
         }
+        Instruction::SyncNodes { .. } if together => Ok(vec![instruction]),
+        Instruction::SyncNodes { .. } => refuse(
+            format!("a run does not carry out `{word}`: nodes are upgraded one after the other"),
+            "`rollout #{together => true}.` upgrades all of them at one instant",
+        ),
         _ => match instruction.in_run() {
             Some(low) => Ok(vec![low]),
             None => refuse(

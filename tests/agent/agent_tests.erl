@@ -42,7 +42,8 @@ of_module(T) ->
 
 modules() ->
     [?MODULE, mode_tests, spawn_watch_tests, settings_tests, purge_tests, effects_tests, listed_tests, survivor_tests,
-     watchdog_tests, budget_tests, twins_tests, rehearse_tests, precompute_tests, serve_tests, limits_tests, live_tests].
+     watchdog_tests, budget_tests, twins_tests, rehearse_tests, precompute_tests, serve_tests, limits_tests, live_tests,
+     together_tests].
 
 %% Those that take longest, for a node of their own.
 slow() -> [kill_any_time | lists:append([M:tests() || M <- modules() -- [?MODULE, mode_tests]])].
@@ -219,7 +220,7 @@ short() ->
             kill_any_time, kill_always, killed_at_the_end, interpreted_fails, interpreted_many, many,
             turned_back_killed, mode_killed, settings_executor_killed, settings_guardian_killed],
     (tests() ++ mode_tests:tests() ++ settings_tests:tests() ++ purge_tests:tests() ++ effects_tests:tests() ++ listed_tests:tests() ++
-        survivor_tests:tests() ++ watchdog_tests:tests() ++ twins_tests:tests() ++ rehearse_tests:tests() ++ precompute_tests:tests() ++ serve_tests:tests() ++ live_tests:tests() ++ [births_up, births_undone, births_special]) -- Long.
+        survivor_tests:tests() ++ watchdog_tests:tests() ++ twins_tests:tests() ++ rehearse_tests:tests() ++ precompute_tests:tests() ++ serve_tests:tests() ++ live_tests:tests() ++ together_tests:tests() ++ [births_up, births_undone, births_special]) -- Long.
 
 happy_gen_server() ->
     {V1, V2} = {server(t_srv, 1), server(t_srv, 2)},

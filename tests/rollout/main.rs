@@ -12,3 +12,4 @@ mod screens;
 mod stages;
 #[path = "../support/mod.rs"]
 mod support;
+mod together;

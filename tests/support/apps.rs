@@ -124,6 +124,18 @@ pub fn fleet() -> &'static Versions {
     })
 }
 
+/// A front and a back on each of several nodes, which call each other, in versions that do not know each other's messages.
+pub fn relay() -> &'static Versions {
+    static RELAY: OnceLock<Versions> = OnceLock::new();
+    RELAY.get_or_init(|| {
+        let all = listed(&fixtures("relay"), "erl");
+        Versions {
+            one: erlang("relay", &all, &[], None),
+            two: erlang("relay", &all, &["-DTWO"], None),
+        }
+    })
+}
+
 /// Two versions of a GenServer in Elixir.
 pub fn kiosk() -> &'static Versions {
     static KIOSK: OnceLock<Versions> = OnceLock::new();

@@ -306,7 +306,21 @@ fn action() -> impl Strategy<Value = Action> {
             number,
             name,
         });
+    let name = prop_oneof![
+        Just(BarrierName::Prepared),
+        (0..9usize).prop_map(BarrierName::Suspended),
+        Just(BarrierName::Switched),
+        term().prop_map(BarrierName::Sync),
+    ];
+    let kind = prop_oneof![
+        Just(BarrierKind::Gather),
+        Just(BarrierKind::Decide),
+        Just(BarrierKind::Onward),
+    ];
+    let barrier = (name, time(), kind)
+        .prop_map(|(name, hold, kind)| Action::Barrier(Barrier { name, hold, kind }));
     prop_oneof![
+        barrier,
         ranks.prop_map(Action::Suspend),
         modules().prop_map(Action::Load),
         modules().prop_map(Action::Delete),
@@ -439,6 +453,14 @@ fn steps_are_the_terms_of_the_protocol() {
                 name: "at end".to_owned(),
             },
             "{hook,60,{3,<<\"at end\">>}}",
+        ),
+        (
+            Action::Barrier(Barrier {
+                name: BarrierName::Suspended(1),
+                hold: ms(2000),
+                kind: BarrierKind::Gather,
+            }),
+            "{barrier,{suspended,1},2000,gather}",
         ),
     ];
     for (action, expected) in cases {

@@ -84,10 +84,12 @@
 %%
 %% Messages to the guardian:
 %%   from clients (PROTOCOL.md)    updo_attach, updo_abort, updo_run, updo_settle, updo_survey,
-%%                                 updo_hook; from a later run updo_give_way
+%%                                 updo_hook, updo_together; from a later run updo_give_way
+%%   from nodes of the group       updo_together_ask, updo_together_serve (29)
 %%   from the executor             updo_log, updo_workers, updo_idle, updo_settled
 %% to the executor:
-%%   from the guardian             updo_run, updo_settle, updo_survey, updo_watchers
+%%   from the guardian             updo_run, updo_settle, updo_survey, updo_watchers, updo_together,
+%%                                 updo_together_serve
 %%   from workers                  done, failed, late, slow, progress, synced, unasked
 %%   from upgraded processes       asked, unserved, not_installed, live; updo_unlive (26) by way
 %%                                 of the guardian
@@ -182,7 +184,7 @@ new_log(Job) ->
     #{seq => 0, events => [], until => Until,
       nworkers => max(1, erlang:system_info(schedulers_online)),
       runs => 1, outcome => undefined, converted => [], twins => [], loaded => [], way => there,
-      forward => [], held => [], called_off => 0}.
+      forward => [], held => [], called_off => 0, decided => none}.
 
 %% What belongs to one window (suspend .. resume); `done` are the steps finished in earlier windows.
 new_window(Log) ->

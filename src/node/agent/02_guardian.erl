@@ -96,6 +96,12 @@ guardian(#{exec := Exec, exec_mon := ExecMon, phase := Phase, watchers := Ws, lo
         {updo_hook, _, _} = Answer when Phase =:= running ->
             Exec ! Answer,
             guardian(G);
+        {updo_together, Id, go} when Phase =:= running -> guardian(together_go(Id, G));
+        {updo_together, off} -> guardian(together_off(G));
+        {updo_together_ask, From, Ref, Group, How} when is_pid(From) ->
+            guardian(together_asked(From, Ref, Group, How, G));
+        {updo_together_serve, Group, Caller, Target} when Phase =:= running, is_pid(Caller) ->
+            guardian(together_serves(Group, Caller, Target, G));
         updo_survey when Phase =:= idle ->
             Exec ! updo_survey,
             %% The one that asked before the executor was idle may have gone since.
@@ -171,8 +177,8 @@ settle_if_unwatched(G) -> G.
 %% The time is up: whatever the executor is in (a hanging on_load, an apply), its successor undoes.
 %% What is already being undone or resumed is left alone.
 deadline(#{phase := running, log := #{undoing := false, resuming := false, way := there,
-                                      release_handler := undefined, step := Step}, exec := Exec} =
-                                          G) ->
+                                      release_handler := undefined, step := Step, decided := D},
+           exec := Exec} = G) when D =/= go ->
     exit(Exec, kill),
     G#{late := {deadline, Step}};
 deadline(G) -> G.
@@ -188,7 +194,8 @@ abort_run(#{phase := running, exec := Exec, late := undefined,
 abort_run(G) -> G.
 
 executor_down(Why, #{workers := Workers, restarts_left := Lives, late := Late, phase := Phase} =
-    G) ->
+    G0) ->
+    G = together_undecided(G0),
     kill_all(Workers),
     Reason = case Late of undefined -> {executor_died, text(Why)}; _ -> Late end,
     if
@@ -244,7 +251,7 @@ guardian_settled(#{job := Job, log := Log} = G) ->
         true -> ok;
         false ->
             set_lock_info(Job, kept),
-            guardian_kept(Log, erlang:monotonic_time(millisecond) + maps:get(keep, Job, keep()))
+            guardian_kept(G, erlang:monotonic_time(millisecond) + maps:get(keep, Job, keep()))
     end,
     catch unregister(updo_run),
     watchdog_tell(Job, updo_done),
@@ -255,16 +262,18 @@ guardian_settled(#{job := Job, log := Log} = G) ->
 nothing_to_tell(#{events := Es}) ->
     lists:any(fun({_, {finished, _, #{reason := unattended}}}) -> true; (_) -> false end, Es).
 
-guardian_kept(Log, Until) ->
+guardian_kept(#{log := Log} = G, Until) ->
     receive
         {updo_attach, Pid} when is_pid(Pid) ->
             replay(Pid, Log, 0),
             #{run := Run} = get(updo_info),
             Pid ! {updo, Run, 0, {watchers, 0}},
-            guardian_kept(Log, Until);
+            guardian_kept(G, Until);
+        {updo_together_ask, From, Ref, Group, How} when is_pid(From) ->
+            guardian_kept(together_asked(From, Ref, Group, How, G), Until);
         updo_settle -> ok;
         updo_give_way -> ok;
-        _ -> guardian_kept(Log, Until)
+        _ -> guardian_kept(G, Until)
     after max(0, Until - now_ms()) -> ok
     end.
 

@@ -102,6 +102,7 @@ last_watch(GMon) ->
 %% The guardian is dead: make another, which gets lock and log. A run that took the lock in between
 %% has a right to find no process suspended: then undo what can be undone.
 new_guardian() ->
+    decisions_heard(),
     {Exec, Ref, Job, Log, Workers, Ws, Phase} =
         {self(), make_ref(), get(job), get(log), get(workers), get(watchers), get(phase)},
     {G, Mon} = spawned(fun() -> guardian_again(Exec, Ref, Job, Log, Workers, Ws, Phase) end,
@@ -234,6 +235,7 @@ skip(Id, Step) ->
     #{done := Done, wdone := WDone, applied := Applied, resuming := Resuming} = get(log),
     case {lists:member(Id, Done), lists:member(Id, WDone), Step} of
         {true, _, _} -> true;
+        {_, true, _} when element(1, Step) =:= barrier -> true;
         _ when element(1, Step) =:= apply; element(1, Step) =:= hook;
         element(1, Step) =:= config_change; element(1, Step) =:= release_handler ->
             lists:member(Id, Applied);
@@ -278,7 +280,7 @@ recover(Why) ->
     switcher_ended(),
     event({executor_replaced, #{executor => self(), why => Why}}),
     #{outcome := Outcome, undoing := Undoing, windows := N, resuming := Resuming, switching := S,
-      on_load := O, way := Way,
+      on_load := O, way := Way, decided := Decided,
       release_handler := Foreign} = get(log),
     code_server_idle(),
     release(),
@@ -295,6 +297,8 @@ recover(Why) ->
         Turns -> log({set, undoing, true}), back(live_why(Why));
         Live -> run(again);
         Resuming -> run(again);
+        %% The other nodes go on.
+        Decided =:= go, Way =:= there -> run(again);
         Way =/= there -> again_back(S ++ O);
         N > 0, not Late -> run(again);
         S =:= [], O =:= [] -> log({set, undoing, true}), back(Why);
@@ -445,6 +449,7 @@ step(Id, {rehearse, What}) -> rehearse(Id, What);
 step(_, {children, Ops}) -> children(Ops);
 step(Id, {live, Convert, Ms}) -> live_window(Id, Convert, Ms);
 step(Id, {soak, Ms}) -> soak(Id, Ms);
+step(Id, {barrier, _, Ms, How}) -> barrier(Id, Ms, How), #{};
 step(Id, {hook, Ms, _}) ->
     log({add, applied, Id}),
     event({hook, Id}),

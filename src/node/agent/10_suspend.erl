@@ -138,6 +138,7 @@ wait_suspended(_, Slow, LetGo, T0) ->
             Slow1 = maps:merge(maps:without(Dead, Slow),
                                maps:from_list([{Q, request(Q)} || Q <- Freed])),
             release_for(maps:keys(Slow1)),
+            ask_others(maps:keys(Slow1)),
             over_time(Slow1, LetGo1, T0),
             map_size(Slow1) > 0 andalso budget_left() =:= 0
                 andalso throw({updo_postponed, Slow1, Slow1}),

@@ -160,6 +160,7 @@ gather_quiet(Id, Slow, Held, LetGo, #{busy := Busy, began := Began} = S) ->
     Alive = [P || P <- Busy, is_process_alive(P)],
     Slow1 = maps:with(Alive, Slow),
     late_ones(Slow1, Began) =:= [] orelse note_left(S),
+    ask_others(maps:keys(Slow1)),
     over_time(Slow1, LetGo, Began),
     {Back, LetGo1} = back_from(maps:values(LetGo) -- Alive, LetGo),
     Slow2 = maps:merge(Slow1, maps:from_list([{Q, request(Q)} || Q <- Back])),
@@ -322,6 +323,7 @@ late_within(Ms) ->
     GMon = get(gmon),
     receive
         {late, Ref, Pid, _} -> {late, Pid, Ref};
+        {updo_together_serve, Caller, Target} -> serve_other(Caller, Target), quiet;
         {updo_watchers, Ws} -> put(watchers, Ws), quiet;
         {'DOWN', GMon, process, _, _} -> new_guardian(), quiet
     after Ms -> quiet

@@ -47,6 +47,7 @@ pub const SOURCE: &str = concat!(
     include_str!("26_live.erl"),
     include_str!("27_live_window.erl"),
     include_str!("28_children_found.erl"),
+    include_str!("29_together.erl"),
 );
 
 /// The expressions that bring the source to life on the node.
@@ -332,6 +333,24 @@ impl Agent {
 pub fn answer(session: &Session, step: u32, ok: bool) -> std::result::Result<(), CallError> {
     let (word, step) = (Term::atom("updo_hook"), Term::Int(i64::from(step)));
     session.send_named("updo_run", Term::tuple([word, step, Term::boolean(ok)]))
+}
+
+/// Lets a node pass a barrier of a group, by its step; the current guardian decides whether that comes in time.
+///
+/// # Errors
+/// When the connection is lost.
+pub fn pass(session: &Session, step: u32) -> std::result::Result<(), CallError> {
+    let (word, step) = (Term::atom("updo_together"), Term::Int(i64::from(step)));
+    session.send_named("updo_run", Term::tuple([word, step, Term::atom("go")]))
+}
+
+/// Asks a node of a group to go back, as long as the group has decided nothing.
+///
+/// # Errors
+/// When the connection is lost.
+pub fn call_off(session: &Session) -> std::result::Result<(), CallError> {
+    let word = Term::atom("updo_together");
+    session.send_named("updo_run", Term::tuple([word, Term::atom("off")]))
 }
 
 /// Why it is not known which agent is on a node.

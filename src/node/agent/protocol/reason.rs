@@ -146,6 +146,12 @@ tagged_union! {
         LiveChildren = "live_children" { step: StepRef },
         /// Called off in a live window.
         LiveAborted = "live_aborted" { step: StepRef },
+        /// A client, or another node of the group, has called the switch of all nodes off.
+        TogetherOff = "together_off" { step: StepRef },
+        /// Nothing was heard at a barrier for so many ms.
+        TogetherLate = "together_late" { id: u32, ms: u64 },
+        /// No client was left at a barrier, and nothing was decided.
+        TogetherAlone = "together_alone" { id: u32 },
         /// The window was called off before the switch.
         OverBudget = "over_budget" { took: OverBudget },
         /// An `on_load` function waits for a suspended process.
