@@ -4,8 +4,7 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 release=$1 updo=$UPDO_BIN
 inside=$(sh "$root/scripts/otp.sh" root "$release")
-room=$(mktemp -d "$inside/tmp/updo.XXXXXX")
-seen=/tmp/$(basename "$room")
+room=$(mktemp -d)
 node='' pid=''
 clean_up() {
     local status=$?
