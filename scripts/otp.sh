@@ -7,6 +7,8 @@
 #   scripts/otp.sh node  RELEASE NAME ARG…    becomes a node with that name: in the background, $! is its pid
 #   scripts/otp.sh test  RELEASE ARG…         cargo test ARG… against one: test 29 --test upgrade rehearsal::
 #   scripts/otp.sh list                       what is there
+#   scripts/otp.sh whole SUITE FOLDER PACKAGE…  unpacks packages with all that they need, and has OTP among them run there
+#   scripts/otp.sh fetch SUITE FOLDER PACKAGE…  unpacks these packages alone
 #   scripts/otp.sh bare  SUITE FOLDER PACKAGES  a fresh root of that Debian with these packages (with commas): a chroot, for root
 #
 # They are packages of Debian's suites, fetched by this machine's apt from the mirror that it is set up with, and unpacked
@@ -86,18 +88,35 @@ unpack() {
     rm -rf "$to/apt"
 }
 
-# `own FOLDER FINAL`: programs of OTP in the folder, which will be called FINAL, get along without being at /usr/lib/erlang.
+# `fetch SUITE FOLDER PACKAGE…`: these packages without what they need.
+fetch() {
+    of=$1 to=$2
+    shift 2
+    mkdir -p "$to/apt"
+    apt "$of" "$to/apt" update >"$to/apt/log" 2>&1 && (cd "$to/apt/archives" && apt "$of" "$to/apt" download "$@") >>"$to/apt/log" 2>&1 || {
+        tail -n 15 "$to/apt/log" >&2
+        fail "apt cannot fetch $* of Debian $of"
+    }
+    for package in "$to"/apt/archives/*.deb; do
+        dpkg-deb --extract "$package" "$to" || fail "cannot unpack $package"
+    done
+    rm -rf "$to/apt"
+}
+
+# `own SUITE FOLDER FINAL`: programs of OTP in the folder, which will be called FINAL, get along without being at /usr/lib/erlang.
 own() {
+    of=$1
+    shift
     erlang=$1/usr/lib/erlang
     loader=$(cd "$1" && ls -d usr/lib/*-linux-gnu/ld-linux*.so.* lib/*-linux-gnu/ld-linux*.so.* 2>/dev/null | head -n 1)
-    [ -n "$loader" ] || fail "Debian $(suite "$release") has no loader where it was"
+    [ -n "$loader" ] || fail "Debian $of has no loader where it was"
     libraries=
     for folder in usr/lib/*-linux-gnu lib/*-linux-gnu; do
         for found in "$1"/$folder; do
             [ ! -d "$found" ] || libraries=$libraries${libraries:+:}$2${found#"$1"}
         done
     done
-    for program in "$erlang"/erts-*/bin/* "$erlang"/bin/*; do
+    for program in "$erlang"/erts-*/bin/* "$erlang"/bin/* "$erlang"/lib/*/priv/bin/*; do
         { [ -f "$program" ] && [ ! -L "$program" ]; } || continue
         case $(head -c 4 "$program" | tr -d '\177') in
         ELF)
@@ -151,7 +170,7 @@ build() {
     echo "otp.sh: making OTP $release from Debian $(suite "$release")" >&2
     # shellcheck disable=SC2086 # a list of words
     unpack "$(suite "$release")" "$partial" $packages
-    own "$partial" "$cache/$release"
+    own "$(suite "$release")" "$partial" "$cache/$release"
     mv "$partial" "$cache/$release"
     partial=$cache/$release
     has "$cache/$release" "$release"
@@ -250,8 +269,19 @@ bare)
     trap - EXIT INT TERM HUP
     rm -f "$2.log"
     ;;
+whole)
+    [ $# -ge 3 ] || fail "whole SUITE FOLDER PACKAGE…"
+    of=$1 folder=$2
+    shift 2
+    unpack "$of" "$folder" "$@"
+    own "$of" "$folder" "$folder"
+    ;;
+fetch)
+    [ $# -ge 3 ] || fail "fetch SUITE FOLDER PACKAGE…"
+    fetch "$@"
+    ;;
 list)
     for release in 23 27 29; do [ ! -e "$cache/$release/opt/updo/erl" ] || echo "$release $cache/$release"; done
     ;;
-*) sed -n '2,18s/^# \{0,1\}//p' "$0" ;;
+*) sed -n '2,20s/^# \{0,1\}//p' "$0" ;;
 esac
