@@ -30,6 +30,9 @@ matrix: setup build ## the same, and tests/upgrade, on nodes of OTP 23, 27 and 2
 	@sh scripts/setup.sh openssl
 	@bash scripts/matrix.sh
 
+real: setup build ## mochiweb, ejabberd and a library of Elixir of two Debian suites, upgraded under their clients (fetches them once)
+	@UPDO_BIN="$${UPDO_BIN:-$(abspath $(TARGET))/release/updo}" bash scripts/real.sh
+
 # `make bench pause` measures the pause only, and so on.
 ifneq ($(filter pause node nodes rehearse run start translation,$(MAKECMDGOALS)),)
 bench: ; @:

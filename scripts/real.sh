@@ -90,7 +90,7 @@ up() {
 # `is NODE EXPRESSION VALUE`
 is() {
     local found
-    found=$("$updo" eval "$1" "$2" 2>&1 | tr -d ' \n')
+    found=$("$updo" eval "$1" "$2" 2>&1 | tr -d ' \n') || true
     [ "$found" = "$3" ] || fail "$1: $2 is $found, not $3"
 }
 
@@ -160,7 +160,7 @@ client_node() {
     up "$1" erl -pa "$work"
 }
 
-erlc -o "$work" "$root"/scripts/real/{xmpp,http}.erl
+erlc -o "$work" "$root"/scripts/real/{users,browsers}.erl
 
 # A web server under keep-alive connections.
 mochiweb() {
@@ -174,32 +174,32 @@ mochiweb() {
     up "$node" "$debian/otp27/opt/updo/erl" -pa "$old" "$work" -eval "{ok, _} = application:ensure_all_started(mochiweb), ok = site:start($port)."
     client_node "$from"
     answers=0
-    is "$from" "http:start($port, $clients)" ok
+    is "$from" "browsers:start($port, $clients)" ok
     owners=$(connections "$node" "$port")
-    still "$from" http before
+    still "$from" browsers before
 
     plan m.updo "$old" "\"$new\"" mochiweb
     runs 15 run "$work/m.updo" -t "$node" --yes
     says E634
     says 'mochiweb_socket_server'
-    still "$from" http 'refused (E634), for its code_change returns no {ok, State}'
+    still "$from" browsers 'refused (E634), for its code_change returns no {ok, State}'
 
     plan m.updo "$old" "\"$new\"" mochiweb 'module mochiweb_socket_server #{change => soft} because "its state is as before, its code_change is wrong".'
     runs 0 run "$work/m.updo" -t "$node" --yes
     summary
     runs 0 preview "$work/m.updo" -t "$node"
     says 'runs the new code already'
-    still "$from" http upgraded
+    still "$from" browsers upgraded
     same "$node" "$port" upgraded
     runs 0 rollback -t "$node" --yes
     summary
-    still "$from" http 'rolled back'
+    still "$from" browsers 'rolled back'
     same "$node" "$port" 'rolled back'
 }
 
 # A server of XMPP: clients that are logged in ask it, and send messages to each other.
 ejabberd() {
-    local old new newer node=xmpp_$$@localhost from=users_$$@localhost port folders
+    local old new newer node=xmpp_$$@localhost from=chat_$$@localhost port folders
     kept whole trixie otp27 erlang-base erlang-crypto erlang-ssl erlang-tools erlang-xmerl elixir ejabberd erlang-mochiweb
     kept fetch bookworm-backports bookworm-backports ejabberd
     kept fetch trixie-backports trixie-backports ejabberd erlang-p1-utils erlang-p1-xmpp erlang-p1-xml erlang-p1-tls erlang-p1-zlib \
@@ -227,48 +227,49 @@ YML
         || I <- lists:seq(1, $clients)])" '[ok]'
     client_node "$from"
     answers=0
-    is "$from" "xmpp:start($port, $clients, \"localhost\")" ok
+    is "$from" "users:start($port, $clients, \"localhost\")" ok
     owners=$(connections "$node" "$port")
-    still "$from" xmpp before
+    still "$from" users before
 
     # What does not go without a restart is refused: libraries in C.
     folders=$(find "$debian/trixie-backports" -name ebin | sed 's/.*/"&"/' | paste -sd,)
     plan far.updo "$old" "$folders" 'ejabberd, far'
     runs 1 run "$work/far.updo" -t "$node" --yes
     says E330
-    still "$from" xmpp "$(version "$newer" ejabberd) (trixie-backports) is refused (E330: $(grep -c E330 "$work/run.log") NIF libraries)"
+    still "$from" users "$(version "$newer" ejabberd) (trixie-backports) is refused (E330: $(grep -c E330 "$work/run.log") NIF libraries)"
 
+    # It installs its handler of alarms twice under one name; what the two keep cannot be told apart (E604, undone).
+    "$updo" eval "$node" '[gen_event:delete_handler(alarm_handler, H, twice) || [H, H | _] <- [gen_event:which_handlers(alarm_handler)]]' >/dev/null
     local soft='module [ejabberd_listener, gen_mod] #{change => soft} because "their init/1 makes named tables".'
-    plan e.updo "$old" "\"$new\"" ejabberd "$soft"
+    local may_end='module ejabberd_listener #{purge => {brutal, defer}} because "its acceptor never leaves old code".'
+    plan e.updo "$old" "\"$new\"" ejabberd "$soft" "$may_end"
     runs 0 run "$work/e.updo" -t "$node" --yes
     says W630
     summary
     runs 0 preview "$work/e.updo" -t "$node"
     says 'runs the new code already'
-    still "$from" xmpp upgraded
+    still "$from" users upgraded
     same "$node" "$port" upgraded
     is "$node" 'length(ejabberd_sm:connected_users())' "$clients"
 
-    # Its acceptor waits in old code; a way back ends it when it may, and its supervisor starts it again.
+    # Its acceptor waits in old code; a rollback ends it when it is told to, and its supervisor starts it again.
     runs 14 rollback -t "$node" --yes
     says 'nothing was changed'
-    still "$from" xmpp 'a rollback is refused (E605) while the acceptor is in old code'
+    still "$from" users 'a rollback is refused (E605) while the acceptor is in old code'
     runs 0 rollback -t "$node" --yes --purge brutal
     summary
-    still "$from" xmpp 'rolled back, the acceptor started again'
+    still "$from" users 'rolled back, the acceptor started again'
     same "$node" "$port" 'rolled back'
     is "$node" 'length(ejabberd_sm:connected_users())' "$clients"
 
-    plan e.updo "$old" "\"$new\"" ejabberd "$soft" 'module ejabberd_listener #{purge => {brutal, defer}}.' 'verify "never" -> false.'
+    plan e.updo "$old" "\"$new\"" ejabberd "$soft" "$may_end" 'verify "never" -> false.'
     runs 20 run "$work/e.updo" -t "$node" --yes
     says 'W632'
-    still "$from" xmpp 'a check fails, all is undone'
+    still "$from" users 'a check fails, all is undone'
     same "$node" "$port" 'undone'
     is "$node" 'length(ejabberd_sm:connected_users())' "$clients"
     # Those that come now are served as well.
-    is "$from" 'begin {ok, S} = gen_tcp:connect({127, 0, 0, 1}, '"$port"', [binary, {active, false}]),
-        ok = gen_tcp:send(S, "<?xml version=\"1.0\"?><stream:stream xmlns=\"jabber:client\" xmlns:stream=\"http://etherx.jabber.org/streams\" version=\"1.0\" to=\"localhost\">"),
-        {ok, B} = gen_tcp:recv(S, 0, 5000), nomatch =/= binary:match(B, <<"stream:stream">>) end' true
+    is "$from" "users:greets($port, \"localhost\")" ok
 }
 
 # A library of Elixir that processes call all the time.

@@ -1,6 +1,6 @@
 %% Clients of an HTTP server: each asks again and again over one connection, which it never opens again. A wrong answer, one
 %% that takes too long, or a connection that ends is a failure.
--module(http).
+-module(browsers).
 -export([start/2, read/0]).
 
 start(Port, Number) ->

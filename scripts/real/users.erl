@@ -1,7 +1,7 @@
 %% Clients of an XMPP server: each logs in, and then asks the server and another client in turn, over one connection that it
 %% never opens again. What comes is counted, and what a client waits for too long, or a connection that ends, is a failure.
--module(xmpp).
--export([start/3, read/0]).
+-module(users).
+-export([start/3, read/0, greets/2]).
 
 start(Port, Number, Host) ->
     Table = ets:new(?MODULE, [named_table, public, {write_concurrency, true}]),
@@ -24,15 +24,23 @@ client(Parent, Port, Host, I, Number) ->
         _:Reason:Stack -> ets:insert(?MODULE, {{failed, I}, {Reason, Stack}})
     end.
 
+%% A new connection is accepted and answered.
+greets(Port, Host) ->
+    {ok, Socket} = gen_tcp:connect({127, 0, 0, 1}, Port, [binary, {active, false}]),
+    _ = exchange(Socket, open(Host), <<"<stream:features>">>),
+    gen_tcp:close(Socket).
+
+open(Host) ->
+    ["<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0' to='", Host, "'>"].
+
 name(I) -> ["user", integer_to_list(I)].
 
 login(Port, Host, I) ->
     {ok, Socket} = gen_tcp:connect({127, 0, 0, 1}, Port, [binary, {active, false}, {nodelay, true}]),
-    Open = ["<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0' to='", Host, "'>"],
-    _ = exchange(Socket, Open, <<"</stream:features>">>),
+    _ = exchange(Socket, open(Host), <<"</stream:features>">>),
     Plain = base64:encode(iolist_to_binary([0, name(I), 0, "secret"])),
     _ = exchange(Socket, ["<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>", Plain, "</auth>"], <<"<success">>),
-    _ = exchange(Socket, Open, <<"</stream:features>">>),
+    _ = exchange(Socket, open(Host), <<"</stream:features>">>),
     _ = exchange(Socket, "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>r</resource></bind></iq>", <<"</iq>">>),
     ok = gen_tcp:send(Socket, "<presence/>"),
     Socket.
