@@ -32,9 +32,9 @@ purge_ahead(Old, Users) ->
     AtLoad = [M || {M, _} <- Old, job(goal, new) =:= old, may_have_funs(M),
               not is_map_key(M, Users), not lists:member(M, Held0)],
     put(purge_at_load, AtLoad),
-    %% A supervisor that runs starts again at once what is ended, in the version that goes: it would be
-    %% ended once more after the load, which is once too often for the usual intensity of restarts.
-    %% Suspended it starts it when it is resumed, in the version that comes back.
+    %% A supervisor that runs starts again at once what is ended, in the version that goes: it would
+    %% be ended once more after the load, which is once too often for the usual intensity of
+    %% restarts. Suspended it starts it when it is resumed, in the version that comes back.
     Loads = lists:append([L || {_, {What, L}} <- job(steps, []),
                           What =:= load orelse What =:= delete]),
     AtEnd = [M || {M, brutal} <- Old, job(goal, new) =:= old, is_map_key(M, Users),
