@@ -26,7 +26,7 @@ stop() {
 # `is EXPRESSION VALUE`: what the node says.
 is() {
     local found
-    found=$("$updo" eval "$node" "$1" | tr -d ' \n')
+    found=$("$updo" eval --syntax erlang "$node" "$1" | tr -d ' \n')
     [ "$found" = "$2" ] || { echo "OTP $release: $1 is $found, not $2"; exit 1; }
 }
 

@@ -90,7 +90,7 @@ up() {
 # `is NODE EXPRESSION VALUE`
 is() {
     local found
-    found=$("$updo" eval "$1" "$2" 2>&1 | tr -d ' \n') || true
+    found=$("$updo" eval --syntax erlang "$1" "$2" 2>&1 | tr -d ' \n') || true
     [ "$found" = "$3" ] || fail "$1: $2 is $found, not $3"
 }
 
