@@ -4,7 +4,7 @@ CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo matrix bench start node nodes translation pause rehearse run dist test-fresh look editors sweep mcp fuzz grammar fmt lint deny doc book
+.PHONY: help setup build test test-others demo matrix real bench start node nodes translation pause rehearse run dist test-fresh look editors sweep mcp fuzz grammar fmt lint deny doc book
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,12 +20,18 @@ test: setup ## all tests; starts real nodes on 127.0.0.1
 	RUST_TEST_THREADS="$${RUST_TEST_THREADS:-$$(n=$$(nproc); echo $$((n > 2 ? 2 * n : 4)))}" $(CARGO) test --locked
 	@if [ -e tests/agent/run.sh ]; then sh tests/agent/run.sh; fi
 
+test-others: setup ## the main ways of tests/upgrade on nodes of OTP 27 and 29, with Elixir 1.18 and 1.20 (fetches them once)
+	@CARGO="$(CARGO)" bash scripts/matrix.sh --main
+
 demo: setup build ## upgrade a small shop under load, with every promise checked
 	@UPDO_BIN="$${UPDO_BIN:-$(abspath $(TARGET))/release/updo}" bash demo/run.sh
 
-matrix: setup build ## the same, and tests/upgrade, on nodes of OTP 23, 27 and 29 (needs root; makes chroots)
+matrix: setup build ## the same, and tests/upgrade, on nodes of OTP 23, 27 and 29 (fetches them once)
 	@sh scripts/setup.sh openssl
 	@bash scripts/matrix.sh
+
+real: setup build ## mochiweb, ejabberd and a library of Elixir of two Debian suites, upgraded under their clients (fetches them once)
+	@UPDO_BIN="$${UPDO_BIN:-$(abspath $(TARGET))/release/updo}" bash scripts/real.sh
 
 # `make bench pause` measures the pause only, and so on.
 ifneq ($(filter pause node nodes rehearse run start translation,$(MAKECMDGOALS)),)

@@ -4,8 +4,7 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 release=$1 updo=$UPDO_BIN
 inside=$(sh "$root/scripts/otp.sh" root "$release")
-room=$(mktemp -d "$inside/tmp/updo.XXXXXX")
-seen=/tmp/$(basename "$room")
+room=$(mktemp -d)
 node='' pid=''
 clean_up() {
     local status=$?
@@ -27,7 +26,7 @@ stop() {
 # `is EXPRESSION VALUE`: what the node says.
 is() {
     local found
-    found=$("$updo" eval "$node" "$1" | tr -d ' \n')
+    found=$("$updo" eval --syntax erlang "$node" "$1" | tr -d ' \n')
     [ "$found" = "$2" ] || { echo "OTP $release: $1 is $found, not $2"; exit 1; }
 }
 

@@ -14,7 +14,7 @@ erlang() {
     shift 2
     mkdir -p "$room/$folder" "$room/src"
     cat >"$room/src/$name.erl"
-    sh "$root/scripts/otp.sh" run "$release" erlc "$@" +debug_info -o "$seen/$folder" "$seen/src/$name.erl" >"$room/erlc.log" 2>&1 ||
+    sh "$root/scripts/otp.sh" run "$release" erlc "$@" +debug_info -o "$room/$folder" "$room/src/$name.erl" >"$room/erlc.log" 2>&1 ||
         { cat "$room/erlc.log"; exit 1; }
 }
 
@@ -72,7 +72,7 @@ cp "$room/berth-1"/{buoy,gull}.beam "$room/free"
 echo '{application, berth, [{description, ""}, {vsn, "1"}, {modules, [berth_lib]}, {registered, []}, {applications, [kernel, stdlib]}]}.' \
     >"$room/berth/berth.app"
 node=left${release}_$$@localhost
-up sh "$root/scripts/otp.sh" node "$release" "$node" -noinput -mode embedded -pa "$seen/berth" "$seen/free" "$seen/more" \
+up sh "$root/scripts/otp.sh" node "$release" "$node" -noinput -mode embedded -pa "$room/berth" "$room/free" "$room/more" \
     -eval 'ok = application:load(berth), [{module, M} = code:load_file(M) || M <- [berth_lib, buoy, gull]], persistent_term:put(gulls, gull:start()).'
 value='{berth_lib:value(), buoy:value(), gull:value(), erlang:module_loaded(berth_new)}'
 is "$value" '{1,1,1,false}'
@@ -102,12 +102,12 @@ node=own${release}_$$@localhost
 erts=$(basename "$(echo "$room"/own/erts-*)")
 mkdir -p "$room/home"
 (umask 077 && cp "${UPDO_COOKIE_FILE}" "$room/home/.erlang.cookie" && chmod 400 "$room/home/.erlang.cookie")
-up chroot "$inside" env HOME="$seen/home" ROOTDIR="$seen/own" BINDIR="$seen/own/$erts/bin" EMU=beam PROGNAME=erl \
-    "$seen/own/$erts/bin/erlexec" -noinput -sname "$node" -kernel inet_dist_use_interface '{127,0,0,1}' \
-    -pa "$seen/own/lib/berth-1/ebin" -eval 'ok = application:load(berth), {module, _} = code:load_file(berth_lib).'
+up env HOME="$room/home" ROOTDIR="$room/own" BINDIR="$room/own/$erts/bin" EMU=beam PROGNAME=erl \
+    "$room/own/$erts/bin/erlexec" -noinput -sname "$node" -kernel inet_dist_use_interface '{127,0,0,1}' \
+    -pa "$room/own/lib/berth-1/ebin" -eval 'ok = application:load(berth), {module, _} = code:load_file(berth_lib).'
 # The store of this script's own: nothing is kept in it yet.
 export UPDO_STATE_DIR=$room/state
-is 'code:lib_dir()' "\"$seen/own/lib\""
+is 'code:lib_dir()' "\"$room/own/lib\""
 plan Own 'code on_disk.'
 run 0 status "$room/plan.updo" -t "$node" --save
 says '^kept 1 of 1 beam'
@@ -123,14 +123,14 @@ mixed=''
 if [ -e "$inside/usr/lib/elixir/lib/mix/ebin" ]; then
     for vsn in 0.1.0 0.2.0; do
         cp -r "$root/tests/fixtures/apps/ferry" "$room/ferry-$vsn"
-        sh "$root/scripts/otp.sh" run "$release" sh -c "cd $seen/ferry-$vsn && env HOME=$seen/home MIX_ENV=prod LC_ALL=C.UTF-8 \
-            FERRY_VSN=$vsn FERRY_ERTS=yes mix release --quiet --overwrite --path $seen/mix-$vsn" >"$room/mix.log" 2>&1 </dev/null ||
+        sh "$root/scripts/otp.sh" run "$release" sh -c "cd $room/ferry-$vsn && env HOME=$room/home MIX_ENV=prod LC_ALL=C.UTF-8 \
+            FERRY_VSN=$vsn FERRY_ERTS=yes mix release --quiet --overwrite --path $room/mix-$vsn" >"$room/mix.log" 2>&1 </dev/null ||
             { cat "$room/mix.log"; exit 1; }
     done
     cp -a "$room/mix-0.1.0" "$room/srv"
     node=ferry${release}_$$@localhost
-    up chroot "$inside" env HOME="$seen/home" LC_ALL=C.UTF-8 RELEASE_NODE="$node" RELEASE_COOKIE="$(cat "$UPDO_COOKIE_FILE")" \
-        RELEASE_DISTRIBUTION=sname ERL_AFLAGS='-kernel inet_dist_use_interface {127,0,0,1}' "$seen/srv/bin/ferry" start
+    up env HOME="$room/home" LC_ALL=C.UTF-8 RELEASE_NODE="$node" RELEASE_COOKIE="$(cat "$UPDO_COOKIE_FILE")" \
+        RELEASE_DISTRIBUTION=sname ERL_AFLAGS='-kernel inet_dist_use_interface {127,0,0,1}' "$room/srv/bin/ferry" start
     is "string:find(code:which('Elixir.Ferry.Weight'), \"/consolidated/\") =/= nomatch" true
     plan Ferry 'code on_disk.'
     run 0 preview "$room/plan.updo" -t "$node"

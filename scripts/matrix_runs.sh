@@ -20,7 +20,7 @@ build() {
         flags=
         [ "$version" = 1 ] || flags=-DTWO
         sh "$root/scripts/otp.sh" run "$release" sh -c \
-            "cd $seen/src/$app-$version && erlc $flags +debug_info -o $seen/$app-$version/ebin *.erl" >"$room/erlc.log" 2>&1 ||
+            "cd $room/src/$app-$version && erlc $flags +debug_info -o $room/$app-$version/ebin *.erl" >"$room/erlc.log" 2>&1 ||
             { cat "$room/erlc.log"; exit 1; }
     done
     mkdir -p "$room/$app/ebin"
@@ -29,7 +29,7 @@ build() {
 
 start() {
     setsid sh "$root/scripts/otp.sh" node "$release" "$node" -noinput \
-        -pa "$seen/mill/ebin" "$seen/post/ebin" "$seen/bank/ebin" \
+        -pa "$room/mill/ebin" "$room/post/ebin" "$room/bank/ebin" \
         -eval '[{ok, _} = application:ensure_all_started(A) || A <- [mill, post, bank]],
                [code:load_file(M) || M <- [mill_rate, bank_rate, bank_account]].' "$@" \
         </dev/null >"$room/node.log" 2>&1 &
@@ -93,7 +93,7 @@ depot='{depot_stock:state(), filename:basename(code:lib_dir(depot)), lists:sort(
 mkdir -p "$room/lib"
 cp -r "$room/depot-1" "$room/depot-2" "$room/lib"
 rm "$room/lib/depot-2/ebin/depot_fax.beam"
-"$updo" eval "$node" "code:add_patha(\"$seen/lib/depot-1/ebin\")" >"$room/run.log"
+"$updo" eval "$node" "code:add_patha(\"$room/lib/depot-1/ebin\")" >"$room/run.log"
 "$updo" eval "$node" "[{ok, _} = application:ensure_all_started(depot), [code:ensure_loaded(M) || M <- [depot_fax, depot_gate, depot_stock]]]" >"$room/run.log"
 old='{{stock,7},"depot-1",[{colour,red},{doors,2},{limit,10}],true}'
 is "$depot" "$old"
@@ -117,9 +117,9 @@ if [ "$release" -ge 29 ]; then
         printf '%s\n' '-module(purse). -behaviour(gen_server).' '-export([init/1, handle_call/3, handle_cast/2, code_change/3]).' \
             "-record #coins{$fields}." 'init(N) -> {ok, #coins{n = N}}.' 'handle_call(n, _, S) -> {reply, S#coins.n, S}; handle_call(_, _, S) -> {reply, S, S}.' \
             'handle_cast(_, S) -> {noreply, S}.' 'code_change(_, S, _) -> {ok, #coins{n = S#coins.n}}.' >"$room/src/purse.erl"
-        sh "$root/scripts/otp.sh" run "$release" erlc +debug_info +beam_debug_info -o "$seen/purse-$version" "$seen/src/purse.erl"
+        sh "$root/scripts/otp.sh" run "$release" erlc +debug_info +beam_debug_info -o "$room/purse-$version" "$room/src/purse.erl"
     done
-    "$updo" eval "$node" "[true, {ok, _}] = [code:add_patha(\"$seen/purse-1\"), gen_server:start({local, purse}, purse, 7, [])]" >"$room/run.log"
+    "$updo" eval "$node" "[true, {ok, _}] = [code:add_patha(\"$room/purse-1\"), gen_server:start({local, purse}, purse, 7, [])]" >"$room/run.log"
     is 'gen_server:call(purse, all)' '#purse:coins{n=7}'
     plan Same "code push [\"$room/purse-1\"]."
     run 0 run "$room/plan.updo" -t "$node" --yes
@@ -134,7 +134,7 @@ fi
 
 # Processes of every kind: entered loops, special processes that another module starts; agents and tasks where Elixir is.
 build kin
-"$updo" eval "$node" "code:add_patha(\"$seen/kin/ebin\")" >"$room/run.log"
+"$updo" eval "$node" "code:add_patha(\"$room/kin/ebin\")" >"$room/run.log"
 "$updo" eval "$node" '[begin code:ensure_loaded(M) end || M <- [kin_door, kin_gate, kin_lane, kin_porter]]' >"$room/run.log"
 "$updo" eval "$node" 'persistent_term:put(kin, kin_porter:start())' >"$room/run.log"
 kin='[sys:get_state(P) || P <- persistent_term:get(kin)]'
@@ -152,10 +152,10 @@ if [ -e "$inside/usr/lib/elixir/lib/elixir/ebin" ]; then
         mkdir -p "$room/counter-$version/ebin"
         cp "$root/tests/fixtures/apps/kin/counter.ex" "$room/src"
         sh "$root/scripts/otp.sh" run "$release" env LC_ALL=C.UTF-8 KIN_VERSION=$version \
-            elixirc -o "$seen/counter-$version/ebin" "$seen/src/counter.ex" >"$room/elixirc.log" 2>&1 ||
+            elixirc -o "$room/counter-$version/ebin" "$room/src/counter.ex" >"$room/elixirc.log" 2>&1 ||
             { cat "$room/elixirc.log"; exit 1; }
     done
-    for folder in /usr/lib/elixir/lib/elixir/ebin /usr/lib/elixir/lib/logger/ebin "$seen/counter-1/ebin"; do
+    for folder in "$inside"/usr/lib/elixir/lib/{elixir,logger}/ebin "$room/counter-1/ebin"; do
         "$updo" eval "$node" "code:add_patha(\"$folder\")" >"$room/run.log"
     done
     "$updo" eval "$node" '{ok, _} = application:ensure_all_started(elixir)' >"$room/run.log"
@@ -169,7 +169,7 @@ if [ -e "$inside/usr/lib/elixir/lib/elixir/ebin" ]; then
     nothing_left
 fi
 
-# Left alone and rejoined, and the disk has it: a restart keeps it. The beams of the node lie in its chroot.
+# Left alone and rejoined, and the disk has it: a restart keeps it.
 plan Persist "code push [\"$room/bank-2/ebin\"] #{persist => true}. old from \"$room/bank-1/ebin\".
 module bank_account #{change => {advanced, {slow, 200}}} because \"time to leave\"."
 run 23 run "$room/plan.updo" -t "$node" --yes --detach
@@ -216,11 +216,11 @@ chmod 400 "$room"/tls/*.key
 export UPDO_TLS_CA=$room/tls/ca.pem UPDO_TLS_CERT=$room/tls/updo.pem UPDO_TLS_KEY=$room/tls/updo.key
 spoken=
 for version in tlsv1.2 tlsv1.3; do
-    own="{certfile, \"$seen/tls/node.pem\"}, {keyfile, \"$seen/tls/node.key\"}, {cacertfile, \"$seen/tls/ca.pem\"}, {verify, verify_peer}"
+    own="{certfile, \"$room/tls/node.pem\"}, {keyfile, \"$room/tls/node.key\"}, {cacertfile, \"$room/tls/ca.pem\"}, {verify, verify_peer}"
     printf '[{server, [%s, {fail_if_no_peer_cert, true}, {versions, [\x27%s\x27]}]}, {client, [%s]}].\n' \
         "$own" "$version" "$own" >"$room/tls/dist.config"
     cp "$room/mill-1/ebin"/* "$room/mill/ebin"
-    start -proto_dist inet_tls -ssl_dist_optfile "$seen/tls/dist.config"
+    start -proto_dist inet_tls -ssl_dist_optfile "$room/tls/dist.config"
     is 'mill_front:sack(100)' '{1,1,{1,100,1},1}'
     plan Tls "code push [\"$room/mill-2/ebin\"]. old from \"$room/mill-1/ebin\"."
     run 0 run "$room/plan.updo" -t "$node" --yes

@@ -1,27 +1,26 @@
 #!/bin/sh
-# Other OTP releases beside the installed one, each in a small chroot, to test updo against them.
+# Other OTP releases beside the installed one, each in a folder of its own, to test updo against them.
 #
-#   scripts/otp.sh build [23|27|29]…          makes what is not there yet (under a minute and 300 MB each)
+#   scripts/otp.sh build [23|27|29]…          makes what is not there yet (about ten seconds and 200 MB each)
 #   scripts/otp.sh root  RELEASE              prints the folder of one
-#   scripts/otp.sh run   RELEASE PROGRAM ARG… runs a program in one
+#   scripts/otp.sh run   RELEASE PROGRAM ARG… runs a program for which erl, erlc, elixir… are those of one
 #   scripts/otp.sh node  RELEASE NAME ARG…    becomes a node with that name: in the background, $! is its pid
 #   scripts/otp.sh test  RELEASE ARG…         cargo test ARG… against one: test 29 --test upgrade rehearsal::
-#   scripts/otp.sh with  RELEASE PROGRAM ARG… runs a program outside, for which erl, erlc, elixir… are those of one
 #   scripts/otp.sh list                       what is there
-#   scripts/otp.sh bare  SUITE FOLDER PACKAGES  a fresh root of that Debian with these packages (with commas)
+#   scripts/otp.sh whole SUITE FOLDER PACKAGE…  unpacks packages with all that they need, and has OTP among them run there
+#   scripts/otp.sh fetch SUITE FOLDER PACKAGE…  unpacks these packages alone
+#   scripts/otp.sh bare  SUITE FOLDER PACKAGES  a fresh root of that Debian with these packages (with commas): a chroot, for root
 #
-# They are made with debootstrap from the mirror that this machine's apt is set up with, below UPDO_OTP_DIR
-# ($HOME/.cache/updo/otp). That needs root, as chroot does. Nodes listen on 127.0.0.1 only; the cookie is
-# copied from UPDO_COOKIE_FILE or ~/.erlang.cookie; ERL_EPMD_PORT chooses the epmd.
+# They are packages of Debian's suites, fetched by this machine's apt from the mirror that it is set up with, and unpacked
+# below UPDO_OTP_DIR ($HOME/.cache/updo/releases). Nothing is installed, and neither root nor a chroot is needed: every
+# program starts by the loader and the libraries of its own suite, sees this machine's files, and its pid stays the same.
+# Nodes listen on 127.0.0.1 only; the cookie is copied from UPDO_COOKIE_FILE or ~/.erlang.cookie; ERL_EPMD_PORT chooses the epmd.
 #
-# `with` and `test` need no mounts. First in PATH come wrappers that replace themselves with the program in the chroot, so
-# that a pid is that of the node. Temporary files are made in the chroot, and the path of the chroot exists inside of it as
-# a link to its own root: one path is the same file on both sides. UPDO_OTP_ROOT is that root, for tests
-# that look at files of OTP.
+# UPDO_OTP_ROOT is the folder of the release during `run` and `test`, for tests of which a release has to know.
 set -eu
 
-cache=${UPDO_OTP_DIR:-$HOME/.cache/updo/otp}
-packages=erlang-base,erlang-crypto,erlang-ssl,erlang-public-key,erlang-asn1,erlang-tools,erlang-runtime-tools,erlang-syntax-tools,erlang-xmerl,elixir
+cache=${UPDO_OTP_DIR:-$HOME/.cache/updo/releases}
+packages="erlang-base erlang-crypto erlang-ssl erlang-public-key erlang-asn1 erlang-tools erlang-runtime-tools erlang-syntax-tools erlang-xmerl elixir"
 
 fail() {
     echo "otp.sh: $*" >&2
@@ -41,12 +40,8 @@ suite() {
 # The folder of a release that has been made.
 made() {
     suite "$1" >/dev/null
-    [ -d "$cache/$1" ] || fail "OTP $1 is not there; as root: scripts/otp.sh build $1"
+    [ -e "$cache/$1/opt/updo/erl" ] || fail "OTP $1 is not there; make it: scripts/otp.sh build $1"
     echo "$cache/$1"
-}
-
-need_root() {
-    [ "$(id -u)" = 0 ] || fail "$1 needs root: sudo scripts/otp.sh $1"
 }
 
 # The mirror of apt's first Debian source, without the security archive, which has no complete release.
@@ -62,56 +57,130 @@ know_proxy() {
     [ -z "$proxy" ] || [ "$proxy" = DIRECT ] || export http_proxy="${http_proxy:-$proxy}"
 }
 
-# Installs what a chroot that was made by an earlier version of this script lacks.
-complete() {
-    # Without it a node cannot connect to another one of `NAME@localhost`.
-    [ -e "$cache/$1/etc/hosts" ] || printf '127.0.0.1 localhost\n::1 localhost\n' >"$cache/$1/etc/hosts"
-    lacking=
-    for package in $(echo "$packages" | tr ',' ' '); do
-        [ -e "$cache/$1/var/lib/dpkg/info/$package.list" ] || lacking="$lacking $package"
+# `apt SUITE FOLDER ARG…`: apt-get as if nothing were installed, with a state of its own in the folder.
+apt() {
+    of=$1 state=$2
+    shift 2
+    mkdir -p "$state/lists/partial" "$state/archives/partial"
+    : >"$state/status"
+    echo "deb $(mirror) $of main" >"$state/sources.list"
+    # Lists of sid are valid for a week only.
+    DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends -o Dir::State="$state" -o Dir::State::lists="$state/lists" \
+        -o Dir::State::status="$state/status" -o Dir::Cache="$state" -o Dir::Cache::archives="$state/archives" \
+        -o Dir::Etc::sourcelist="$state/sources.list" -o Dir::Etc::sourceparts=/dev/null -o Dir::Etc::preferencesparts=/dev/null \
+        -o APT::Sandbox::User="$(id -un)" -o Acquire::Languages=none -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false \
+        -o Acquire::Retries=3 -o Acquire::Check-Valid-Until=false "$@" </dev/null
+}
+
+# `unpack SUITE FOLDER PACKAGE…`: the packages and all that they need, unpacked and not set up.
+unpack() {
+    of=$1 to=$2
+    shift 2
+    command -v dpkg-deb >/dev/null 2>&1 || fail "this works on Debian and its relatives only"
+    mkdir -p "$to/apt"
+    { apt "$of" "$to/apt" update && apt "$of" "$to/apt" --download-only install "$@"; } >"$to/apt/log" 2>&1 || {
+        grep '^[EW]:' "$to/apt/log" >&2 || tail -n 15 "$to/apt/log" >&2
+        fail "apt cannot fetch packages of Debian $of"
+    }
+    for package in "$to"/apt/archives/*.deb; do
+        dpkg-deb --extract "$package" "$to" || fail "cannot unpack $package"
     done
-    [ -n "$lacking" ] || return 0
-    need_root "build"
-    know_proxy
-    echo "otp.sh: installing$lacking in $cache/$1" >&2
-    # shellcheck disable=SC2086 # a list of words
-    # The lists of sid are valid for a week only; debootstrap does not look at that either.
-    chroot "$cache/$1" sh -c 'apt-get -q -o Acquire::Check-Valid-Until=false update &&
-        apt-get -q install -y --no-install-recommends "$@"' sh $lacking \
-        </dev/null >"$cache/$1.log" 2>&1 || { tail -n 15 "$cache/$1.log" >&2 && fail "cannot install$lacking"; }
-    rm -rf "$cache/$1"/var/cache/apt/archives/*.deb "$cache/$1"/var/lib/apt/lists/* "$cache/$1.log"
-    has "$cache/$1" "$1"
+    rm -rf "$to/apt"
+}
+
+# `fetch SUITE FOLDER PACKAGE…`: these packages without what they need.
+fetch() {
+    of=$1 to=$2
+    shift 2
+    mkdir -p "$to/apt"
+    apt "$of" "$to/apt" update >"$to/apt/log" 2>&1 && (cd "$to/apt/archives" && apt "$of" "$to/apt" download "$@") >>"$to/apt/log" 2>&1 || {
+        tail -n 15 "$to/apt/log" >&2
+        fail "apt cannot fetch $* of Debian $of"
+    }
+    for package in "$to"/apt/archives/*.deb; do
+        dpkg-deb --extract "$package" "$to" || fail "cannot unpack $package"
+    done
+    rm -rf "$to/apt"
+}
+
+# `own SUITE FOLDER FINAL`: programs of OTP in the folder, which will be called FINAL, get along without being at /usr/lib/erlang.
+own() {
+    of=$1
+    shift
+    erlang=$1/usr/lib/erlang
+    loader=$(cd "$1" && ls -d usr/lib/*-linux-gnu/ld-linux*.so.* lib/*-linux-gnu/ld-linux*.so.* 2>/dev/null | head -n 1)
+    [ -n "$loader" ] || fail "Debian $of has no loader where it was"
+    libraries=
+    for folder in usr/lib/*-linux-gnu lib/*-linux-gnu; do
+        for found in "$1"/$folder; do
+            [ ! -d "$found" ] || libraries=$libraries${libraries:+:}$2${found#"$1"}
+        done
+    done
+    for program in "$erlang"/erts-*/bin/* "$erlang"/bin/* "$erlang"/lib/*/priv/bin/*; do
+        { [ -f "$program" ] && [ ! -L "$program" ]; } || continue
+        case $(head -c 4 "$program" | tr -d '\177') in
+        ELF)
+            folder=$(dirname "$program") name=$(basename "$program")
+            # erlc and escript look for `erl` where they lie, and the latter for a script if it has another name.
+            mkdir -p "$folder/elf"
+            mv "$program" "$folder/elf/$name"
+            [ -L "$folder/elf/erl" ] || ln -s ../erl "$folder/elf/erl"
+            cat >"$program" <<EOF
+#!/bin/sh
+# Made by updo's scripts/otp.sh: $name with the loader and the libraries of its Debian.
+exec '$2/$loader' --library-path '$libraries' '$2${folder#"$1"}/elf/$name' "\$@"
+EOF
+            chmod 755 "$program"
+            ;;
+        '#!'*) sed -i "s|/usr/lib/erlang|$2/usr/lib/erlang|g" "$program" ;;
+        esac
+    done
+    mkdir -p "$1/opt/updo"
+    for program in erl erlc escript; do ln -s "../../usr/lib/erlang/bin/$program" "$1/opt/updo/$program"; done
+    for program in elixir elixirc mix; do
+        cat >"$1/opt/updo/$program" <<EOF
+#!/bin/sh
+# Made by updo's scripts/otp.sh: $program of this folder, with the erl beside it.
+PATH='$2/opt/updo':\$PATH exec '$2/usr/lib/elixir/bin/$program' "\$@"
+EOF
+        chmod 755 "$1/opt/updo/$program"
+    done
+    mkdir -p "$1/tmp" "$1/var/tmp"
 }
 
 # `has ROOT RELEASE`: that this is the release there.
 has() {
-    found=$(chroot "$1" erl -noinput -eval 'io:put_chars(erlang:system_info(otp_release)), halt().' </dev/null)
+    found=$("$1/opt/updo/erl" -noinput -eval 'io:put_chars(erlang:system_info(otp_release)), halt().' </dev/null) ||
+        fail "the erl of Debian $(suite "$2") does not start here"
     [ "$found" = "$2" ] || fail "Debian $(suite "$2") has OTP $found today, not $2"
 }
 
 build() {
     release=$1
-    if [ -d "$cache/$release" ]; then
-        complete "$release"
+    if [ -e "$cache/$release/opt/updo/erl" ]; then
         echo "otp.sh: OTP $release is in $cache/$release" >&2
         return
     fi
     mkdir -p "$cache"
+    # What is not finished goes away with this script.
     partial=$cache/$release.partial.$$
+    trap 'rm -rf "$partial"' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
     echo "otp.sh: making OTP $release from Debian $(suite "$release")" >&2
-    bootstrap "$(suite "$release")" "$partial" "$packages" "$cache/$release.log"
-    has "$partial" "$release"
-    rm -rf "$partial"/var/cache/apt/archives/*.deb "$partial"/var/lib/apt/lists/*
+    # shellcheck disable=SC2086 # a list of words
+    unpack "$(suite "$release")" "$partial" $packages
+    own "$(suite "$release")" "$partial" "$cache/$release"
     mv "$partial" "$cache/$release"
-    complete "$release"
+    partial=$cache/$release
+    has "$cache/$release" "$release"
     trap - EXIT INT TERM HUP
-    rm -f "$cache/$release.log"
     echo "otp.sh: OTP $release is in $cache/$release" >&2
 }
 
-# `bootstrap SUITE FOLDER PACKAGES LOG`; what is not finished goes away with this script.
+# `bootstrap SUITE FOLDER PACKAGES LOG`: a chroot; what is not finished goes away with this script.
 bootstrap() {
-    need_root "build"
+    [ "$(id -u)" = 0 ] || fail "a chroot needs root"
     command -v apt-get >/dev/null 2>&1 || fail "this works on Debian and its relatives only"
     if ! command -v debootstrap >/dev/null 2>&1; then
         apt-get -q update >/dev/null </dev/null || true
@@ -141,71 +210,30 @@ node() {
     release=$1 name=$2
     shift 2
     root=$(made "$release")
-    need_root node
     case $name in
     */* | *[!A-Za-z0-9_.@-]* | '') fail "not a node name: $name" ;;
     *@*.*) kind=-name ;;
     *@*) kind=-sname ;;
     *) fail "the name needs a host: $name@localhost" ;;
     esac
-    home=/var/tmp/$name
-    mkdir -p "$root$home"
+    home=$root/var/tmp/$name
+    mkdir -p "$home"
     cookie=${UPDO_COOKIE_FILE:-$HOME/.erlang.cookie}
     if [ -e "$cookie" ]; then
-        (umask 077 && rm -f "$root$home/.erlang.cookie" && cp "$cookie" "$root$home/.erlang.cookie")
-        chmod 400 "$root$home/.erlang.cookie"
+        (umask 077 && rm -f "$home/.erlang.cookie" && cp "$cookie" "$home/.erlang.cookie")
+        chmod 400 "$home/.erlang.cookie"
     fi
     export ERL_EPMD_ADDRESS="${ERL_EPMD_ADDRESS:-127.0.0.1}" ERL_CRASH_DUMP_SECONDS=0
     # Every link of this chain replaces the one before, so the pid stays the same.
-    HOME=$home exec chroot "$root" erl -noinput "$kind" "$name" -kernel inet_dist_use_interface '{127,0,0,1}' "$@"
+    HOME=$home exec "$root/opt/updo/erl" -noinput "$kind" "$name" -kernel inet_dist_use_interface '{127,0,0,1}' "$@"
 }
 
-# Makes the wrappers of a chroot, in $root/opt/updo, and the link that gives its paths their meaning inside.
-wrap() {
-    mkdir -p "$root/opt/updo" "$root$(dirname "$root")"
-    # Relative: outside it leads to the chroot, and not to this machine's own root.
-    [ -L "$root$root" ] || ln -s "$(dirname "$root" | sed 's|/[^/]*|../|g')" "$root$root"
-    # By this a node counts as one of this machine, whose files need not be sent.
-    [ -e "$root/proc/self" ] || {
-        mkdir -p "$root/proc/sys/kernel/random"
-        cp /proc/sys/kernel/random/boot_id "$root/proc/sys/kernel/random/boot_id"
-    }
-    for program in erl erlc escript elixir elixirc mix; do wrapper "$program" "/usr/bin/$program"; done
-    # For programs that a test has made, a release with its own run-time system for instance.
-    wrapper inside
-}
-
-# `wrapper NAME [PROGRAM]`: renamed when complete, for there may be others that use it now.
-wrapper() {
-    cat >"$root/opt/updo/$1.$$" <<EOF
-#!/bin/sh
-# Made by updo's scripts/otp.sh: $1 of the chroot in which this lies, in the same folder, under the same pid.
-PATH=/usr/sbin:/usr/bin:/sbin:/bin exec chroot '$root' /bin/sh -c 'cd "\$0" 2>/dev/null; exec "\$@"' "\$PWD" ${2:-} "\$@"
-EOF
-    chmod 755 "$root/opt/updo/$1.$$"
-    mv -f "$root/opt/updo/$1.$$" "$root/opt/updo/$1"
-}
-
-# `with RELEASE PROGRAM ARG…`
-with() {
-    release=$1
-    root=$(made "$release")
+# `run RELEASE PROGRAM ARG…`
+run() {
+    root=$(made "$1")
     shift
-    need_root with
-    wrap
-    project=$(cd "$(dirname "$0")/.." && pwd)
-    # What tests read in programs of OTP: sources of fixtures, and of the agent.
-    mkdir -p "$root$project"
-    for folder in benches demo plans src tests; do cp -au --remove-destination "$project/$folder" "$root$project"; done
-    room=$(mktemp -d "$root/tmp/updo.XXXXXX")
-    # The other way round: where a program inside says that its folder is.
-    ln -sT "$room" "/tmp/${room##*/}"
-    trap 'rm -rf "$room" "/tmp/${room##*/}"' EXIT
-    trap 'exit 130' INT
-    trap 'exit 143' TERM HUP
-    status=0
-    PATH=$root/opt/updo:$PATH TMPDIR=$room UPDO_OTP_ROOT=$root "$@" || status=$?
-    exit "$status"
+    export PATH="$root/opt/updo:$PATH" UPDO_OTP_ROOT="$root"
+    exec "$@"
 }
 
 [ $# -gt 0 ] || set -- help
@@ -222,24 +250,17 @@ root)
     ;;
 run)
     [ $# -ge 2 ] || fail "run RELEASE PROGRAM ARG…"
-    root=$(made "$1")
-    need_root run
-    shift
-    exec chroot "$root" "$@"
+    run "$@"
     ;;
 node)
     [ $# -ge 2 ] || fail "node RELEASE NAME ARG…"
     node "$@"
     ;;
-with)
-    [ $# -ge 2 ] || fail "with RELEASE PROGRAM ARG…"
-    with "$@"
-    ;;
 test)
     [ $# -ge 1 ] || fail "test RELEASE ARG…"
     release=$1
     shift
-    with "$release" "${CARGO:-cargo}" test "$@"
+    run "$release" "${CARGO:-cargo}" test "$@"
     ;;
 bare)
     [ $# = 3 ] || fail "bare SUITE FOLDER PACKAGES"
@@ -248,8 +269,19 @@ bare)
     trap - EXIT INT TERM HUP
     rm -f "$2.log"
     ;;
-list)
-    for release in 23 27 29; do [ ! -d "$cache/$release" ] || echo "$release $cache/$release"; done
+whole)
+    [ $# -ge 3 ] || fail "whole SUITE FOLDER PACKAGE…"
+    of=$1 folder=$2
+    shift 2
+    unpack "$of" "$folder" "$@"
+    own "$of" "$folder" "$folder"
     ;;
-*) sed -n '2,21s/^# \{0,1\}//p' "$0" ;;
+fetch)
+    [ $# -ge 3 ] || fail "fetch SUITE FOLDER PACKAGE…"
+    fetch "$@"
+    ;;
+list)
+    for release in 23 27 29; do [ ! -e "$cache/$release/opt/updo/erl" ] || echo "$release $cache/$release"; done
+    ;;
+*) sed -n '2,20s/^# \{0,1\}//p' "$0" ;;
 esac

@@ -87,9 +87,17 @@ fn of_beam(
         ProcessKind::Server(_) => Class::Server,
     };
     // A module may be a supervisor and something else, `application` for instance, in any order.
+    // Which behaviour runs the processes is seen by these, where one of several is itself a supervisor's module.
+    let runs = |(behaviour, _): &&(&Module, BehaviourKind)| {
+        processes.wrapped_in.as_ref() == Some(*behaviour)
+    };
     let first = found
         .iter()
-        .find(|(_, behaves)| class(behaves) == Class::Supervisor)
+        .find(runs)
+        .or_else(|| {
+            let mut found = found.iter();
+            found.find(|(_, behaves)| class(behaves) == Class::Supervisor)
+        })
         .or(found.first());
     if let Some((behaviour, behaves)) = first {
         let how = match &processes.wrapped_in {

@@ -179,6 +179,9 @@ fn way_back(
         diagnostic.notes = notes(&waited);
         out.push(diagnostic.note(
             "an undo waits until they have left the old code and ends none of them; if one stays, the node stays new (21)",
+        ).help(
+            "what waits in a loop of its own, an acceptor, does not leave by itself. To have an undo end it, for its \
+             supervisor to start it again: `module M #{purge => {brutal, defer}}`",
         ));
     }
 }

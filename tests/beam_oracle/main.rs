@@ -67,14 +67,15 @@ fn tables_of_every_beam_agree_with_beam_lib() {
 /// releases that the node does not know.
 #[test]
 fn digests_of_made_beams_are_those_of_the_node() {
-    let others = other_root().map_or_else(roots, |root| vec![root]);
+    let others = other_root().map_or_else(roots, |_| Vec::new());
     for root in [None].into_iter().chain(others.iter().map(Some)) {
-        let (mut loadable, mut strange, mut native) = (0, 0, 0);
+        let (mut loadable, mut strange, mut native, mut release) = (0, 0, 0, 0);
         for answer in run("made.erl", root.map(|root| root.as_path())) {
             let Some([otp, beam, lib, node]) = answer.as_tuple() else {
                 panic!("{answer:?}")
             };
             let (otp, beam) = (number(otp), beam.as_bytes().expect("a beam"));
+            release = otp;
             let chunks = Chunks::parse(beam).expect("well-formed");
             let names: Vec<_> = chunks.names().collect();
             let reported = || {
@@ -104,11 +105,7 @@ fn digests_of_made_beams_are_those_of_the_node() {
                 native += 1;
             }
         }
-        assert_eq!(
-            native > 100,
-            root.is_some_and(|root| root.ends_with("29")),
-            "{native}"
-        );
+        assert_eq!(native > 100, release >= 29, "{native}");
         assert!(loadable > 100, "{root:?}: only {loadable} can be loaded");
         assert!(strange > 40, "{root:?}: only {strange} have new chunks");
     }

@@ -1,7 +1,6 @@
 //! Runs the escript once for the whole test program and reads its answers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
@@ -42,49 +41,32 @@ pub fn answers() -> &'static Answers {
     ANSWERS.get_or_init(ask)
 }
 
-/// The root of another system whose OTP is asked instead of this one's (`scripts/otp.sh root RELEASE`).
+/// The folder of another OTP than the installed one, when the tests run against it (`scripts/otp.sh test`).
 pub fn other_root() -> Option<PathBuf> {
     std::env::var_os("UPDO_OTP_ROOT").map(PathBuf::from)
 }
 
-/// The systems beside this one whose OTP can be asked (`scripts/otp.sh`), as far as `chroot` is allowed.
+/// The releases beside the installed one (`scripts/otp.sh build`).
 pub fn roots() -> Vec<PathBuf> {
     let set = std::env::var_os("UPDO_OTP_DIR").map(PathBuf::from);
-    let usual = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/updo/otp"));
+    let usual = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/updo/releases"));
     let releases = set.or_else(usual).map(std::fs::read_dir);
-    let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
     let releases = releases.into_iter().flatten().flatten().flatten();
     releases
         .map(|release| release.path())
-        .filter(|root| is_root && root.join("usr/bin/escript").exists())
+        .filter(|root| root.join("opt/updo/escript").exists())
         .collect()
 }
 
-/// A folder that a root sees too, and the answers that a script writes there: terms, each behind its size.
+/// The answers that a script writes: terms, each behind its size. The OTP is that of the folder, or the one on the path.
 pub fn run(script: &str, root: Option<&Path>) -> Vec<Term> {
-    let folder = match root {
-        None => tempfile::tempdir(),
-        Some(root) => tempfile::tempdir_in(root.join("tmp")),
-    }
-    .expect("a folder");
+    let folder = tempfile::tempdir().expect("a folder");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/beam_oracle");
-    let (inside, out) = (folder.path().join(script), folder.path().join("answers"));
-    std::fs::copy(source.join(script), &inside).expect("the script can be copied");
-    let mut command = match root {
-        None => Command::new("escript"),
-        Some(root) => {
-            let mut command = Command::new("chroot");
-            command.arg(root).arg("escript");
-            command
-        }
-    };
-    let seen_from_inside = |path: &Path| match root {
-        None => path.to_owned(),
-        Some(root) => Path::new("/").join(path.strip_prefix(root).expect("below the root")),
-    };
-    let output = command
-        .arg(seen_from_inside(&inside))
-        .arg(seen_from_inside(&out))
+    let out = folder.path().join("answers");
+    let escript = root.map_or("escript".into(), |root| root.join("opt/updo/escript"));
+    let output = Command::new(escript)
+        .arg(source.join(script))
+        .arg(&out)
         .env("ERL_FLAGS", "+pc unicode")
         .env("LC_ALL", "C.UTF-8")
         .output()
@@ -106,20 +88,13 @@ pub fn run(script: &str, root: Option<&Path>) -> Vec<Term> {
     answers
 }
 
-fn seen_from_outside(path: &str) -> PathBuf {
-    match other_root() {
-        None => PathBuf::from(path),
-        Some(root) => root.join(path.trim_start_matches('/')),
-    }
-}
-
 fn ask() -> Answers {
     let mut answers = Answers {
         otp: 0,
         beams: Vec::new(),
         edges: BTreeSet::new(),
     };
-    for term in run("oracle.erl", other_root().as_deref()) {
+    for term in run("oracle.erl", None) {
         match term.as_tuple().expect("a tuple") {
             [tag, otp, edges] if tag.is_atom("edges") => {
                 answers.otp = number(otp);
@@ -161,7 +136,7 @@ fn read_beam(beam: &[Term]) -> Beam {
     };
     let vsn = vsn.as_list().expect("versions");
     Beam {
-        path: seen_from_outside(&path.to_text().expect("a path")),
+        path: PathBuf::from(path.to_text().expect("a path")),
         module: text(module),
         md5: md5.as_bytes().expect("bytes").to_vec(),
         vsn: if let [one] = vsn {

@@ -33,6 +33,35 @@ fn codes(text: &str) -> Vec<&'static str> {
     reported.iter().map(|code| code.as_str()).collect()
 }
 
+/// A behaviour whose own module is a supervisor's is none that runs its callback modules in supervisors, as ejabberd's
+/// listener is: what runs them is what their processes are in.
+#[test]
+fn of_several_behaviours_the_one_counts_in_which_the_processes_are() {
+    let given = |behaviours: &[&'static str], exports: &[(&'static str, u32)]| Given {
+        behaviours: behaviours.to_vec(),
+        exports: exports.to_vec(),
+        ..Given::default()
+    };
+    let client = |runs_in| Given {
+        runs_in,
+        ..given(&["shop_listener", "shop_stream"], &[("code_change", 3)])
+    };
+    let world = World(vec![
+        ("shop_loop", given(&[], &[("system_code_change", 4)])),
+        ("shop_listener", given(&["supervisor"], &[("init", 1)])),
+        ("shop_stream", given(&["shop_loop"], &[("init", 1)])),
+        ("shop_client", client(Some("shop_stream"))),
+        ("shop_other", client(Some("shop_listener"))),
+        ("shop_idle", client(None)),
+    ]);
+    let (plan, _) = read("");
+    let upgrade = world.decide(&plan);
+    let class = |name: &str| upgrade.rules.modules[&Module::new(name)].class.value;
+    assert_eq!(class("shop_client"), Class::Server);
+    assert_eq!(class("shop_other"), Class::Supervisor);
+    assert_eq!(class("shop_idle"), Class::Library);
+}
+
 #[test]
 fn edges_are_added_and_taken_away() {
     assert!(codes("").is_empty());

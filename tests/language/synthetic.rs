@@ -9,6 +9,7 @@ use updo::facts::beam::digest::Digests;
 use updo::facts::beam::{BeamFacts, CodeFacts};
 use updo::facts::change::{Beam, ChangeSet, Changed, RunningVersion};
 use updo::facts::node::node_facts::{NodeFacts, RunningApp};
+use updo::facts::node::processes::ModuleProcesses;
 use updo::name::{App, FunctionArity, Md5, Mfa, Module, NodeName};
 use updo::plan::Plan;
 
@@ -20,6 +21,8 @@ pub struct Given {
     pub exports: Vec<(&'static str, u32)>,
     /// Exported by the running version too; `None`: all of them.
     pub had: Option<Vec<(&'static str, u32)>>,
+    /// The behaviour in whose server its processes are.
+    pub runs_in: Option<&'static str>,
 }
 
 /// The modules of an application `shop`.
@@ -74,7 +77,10 @@ impl World {
                 old: Some(beam()),
                 app: Some(App::new("shop")),
                 processes: 0,
-                module_processes: Default::default(),
+                module_processes: ModuleProcesses {
+                    wrapped_in: given.runs_in.map(Module::new),
+                    ..ModuleProcesses::default()
+                },
             };
             (Module::new(name), changed)
         });

@@ -42,13 +42,13 @@ fn ebins() -> Vec<PathBuf> {
         .arg("io:put_chars(code:lib_dir()), halt().")
         .output()
         .expect("these tests need Erlang");
-    let outside = |output: Output| support::outside(&String::from_utf8_lossy(&output.stdout));
-    let mut libs = vec![outside(root)];
+    let printed = |output: Output| PathBuf::from(&*String::from_utf8_lossy(&output.stdout));
+    let mut libs = vec![printed(root)];
     let elixir = Command::new("elixir")
         .args(["-e", "IO.write(Path.dirname(:code.lib_dir(:elixir)))"])
         .output()
         .expect("these tests need Elixir");
-    libs.push(outside(elixir));
+    libs.push(printed(elixir));
     let mut found: Vec<PathBuf> = libs
         .iter()
         .flat_map(|lib| fs::read_dir(lib).expect("a folder of applications"))

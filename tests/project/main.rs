@@ -1,6 +1,8 @@
 //! What holds for the project as a whole: the oldest Rust that builds it, and where input and output are done; what it is
-//! built of (`dependencies.rs`), where it may panic (`panics.rs`), and what the page about threats names (`threats.rs`).
+//! built of (`dependencies.rs`), where it may panic (`panics.rs`), what the page about threats names (`threats.rs`), and
+//! the commands that show it (`commands.rs`).
 
+mod commands;
 mod dependencies;
 mod panics;
 mod threats;

@@ -1,5 +1,4 @@
-//! A real `erl` that answers questions about `systools` (see `oracle.erl` beside this file); with `UPDO_OTP_ROOT` the
-//! one of another OTP in that folder, which needs root (`scripts/matrix.sh`).
+//! A real `erl` that answers questions about `systools` (see `oracle.erl` beside this file).
 
 use std::process::Command;
 use std::time::Duration;
@@ -18,20 +17,9 @@ pub struct Oracle(Callback);
 
 impl Oracle {
     pub fn start() -> Self {
-        // Another OTP in a folder of its own sees its own files only: for questions that need none.
-        let other = std::env::var("UPDO_OTP_ROOT").ok();
-        let (mut erl, source) = match &other {
-            None => (Command::new("erl"), SOURCE.to_owned()),
-            Some(root) => {
-                let name = format!("/tmp/oracle{}.erl", std::process::id());
-                std::fs::copy(SOURCE, format!("{root}{name}")).expect("the folder can be written");
-                let mut erl = Command::new("chroot");
-                erl.args([root, "erl"]);
-                (erl, name)
-            }
-        };
+        let mut erl = Command::new("erl");
         let eval = format!(
-            "{{ok, M, B}} = compile:file(\"{source}\", [binary]), \
+            "{{ok, M, B}} = compile:file(\"{SOURCE}\", [binary]), \
              {{module, M}} = code:load_binary(M, \"oracle\", B), M:main()"
         );
         let command = |port: u16| {
@@ -40,11 +28,7 @@ impl Oracle {
                 .current_dir(std::env::temp_dir());
             erl
         };
-        let callback = Callback::start(command, PATIENCE);
-        if let Some(root) = other {
-            let _ = std::fs::remove_file(format!("{root}{source}"));
-        }
-        Self(callback)
+        Self(Callback::start(command, PATIENCE))
     }
 
     pub fn ask(&mut self, question: &Term) -> Term {

@@ -171,18 +171,12 @@ impl Epmd {
     }
 }
 
-/// The root of the system whose OTP and Elixir these tests run against, when `scripts/otp.sh test` runs them.
+/// The folder of the OTP and the Elixir that these tests run against, when `scripts/otp.sh test` runs them.
 pub fn other_root() -> Option<PathBuf> {
     std::env::var_os("UPDO_OTP_ROOT").map(PathBuf::from)
 }
 
-/// Where a file lies whose path a program of OTP gives.
-pub fn outside(path: &str) -> PathBuf {
-    let other = other_root().map(|root| root.join(path.trim_start_matches('/')));
-    other.unwrap_or_else(|| PathBuf::from(path))
-}
-
-/// Where tests keep what they have compiled: cargo's folder for them, or one of the other system.
+/// Where tests keep what they have compiled: cargo's folder for them, or one of the other OTP.
 pub fn kept() -> PathBuf {
     let other = other_root().map(|root| root.join("var/cache/updo"));
     other.unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")))
@@ -494,12 +488,7 @@ fn command_line(options: &Options, name: &str) -> Vec<String> {
             true => (mix, "start"),
             false => (relx, "foreground"),
         };
-        let mut command = vec![script.display().to_string(), word.to_owned()];
-        if other_root().is_some() {
-            // Its run-time system needs the libraries of that system.
-            command.insert(0, "inside".to_owned());
-        }
-        return command;
+        return vec![script.display().to_string(), word.to_owned()];
     }
     let style = if options.long || options.ipv6 {
         "name"

@@ -1,20 +1,17 @@
-//! Native records against OTP 29, when its root is there (`scripts/otp.sh build 29`) and may be entered.
+//! Native records against OTP 29, when it is there (`scripts/otp.sh build 29`).
 
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use updo::term::{Atom, Record, Term, compare_loose, etf, pretty, write};
 
 use super::{Oracle, bytes_of, same, seed_and_count};
 
-/// Words that start an `erl` of OTP 29.
-fn erl() -> Option<Vec<String>> {
+/// An `erl` of OTP 29.
+fn erl() -> Option<String> {
     let set = std::env::var_os("UPDO_OTP_DIR").map(PathBuf::from);
-    let usual = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/updo/otp"));
-    let root = set.or_else(usual)?.join("29");
-    let may = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
-    let there = root.join("usr/bin/erl").exists() && may;
-    there.then(|| vec!["chroot".into(), root.display().to_string(), "erl".into()])
+    let usual = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/updo/releases"));
+    let erl = set.or_else(usual)?.join("29/opt/updo/erl");
+    erl.exists().then(|| erl.display().to_string())
 }
 
 /// Random terms with many native records.
@@ -86,12 +83,11 @@ impl Random {
 
 #[test]
 fn native_records_are_those_of_otp_29() {
-    let Some(words) = erl() else {
-        return println!("no root of OTP 29 here");
+    let Some(erl) = erl() else {
+        return println!("no OTP 29 here");
     };
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let (seed, count) = seed_and_count();
-    let (mut oracle, mut random) = (Oracle::of(&words), Random(seed));
+    let (mut oracle, mut random) = (Oracle::of(&[&erl]), Random(seed));
     for round in 0..count {
         let term = random.record(1 + round as usize % 4);
         let width = [20, 40, 60, 79, 100][round as usize % 5];

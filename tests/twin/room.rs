@@ -23,12 +23,7 @@ pub fn setting(name: &str, usual: u64) -> u64 {
     }
 }
 
-/// The root of another system, if one is asked for.
-pub fn root() -> Option<PathBuf> {
-    std::env::var_os("UPDO_OTP_ROOT").map(PathBuf::from)
-}
-
-/// Where OTP and Elixir are, as their Erlang sees it, and which release it is.
+/// Where OTP and Elixir are, and which release it is.
 pub struct Installed {
     pub otp: u32,
     folders: Vec<PathBuf>,
@@ -57,11 +52,7 @@ pub fn installed() -> &'static Installed {
 pub fn beams(application: &str) -> Vec<(PathBuf, Module, Vec<u8>)> {
     let mut found = Vec::new();
     for folder in &installed().folders {
-        for entry in fs::read_dir(outside(folder))
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             let bare = name.split('-').next().unwrap_or_default();
             if application == "*" || application == bare {
@@ -87,30 +78,12 @@ fn module(beam: &[u8]) -> Module {
     Module::new(atoms.text(1).expect("a name"))
 }
 
-fn outside(path: &Path) -> PathBuf {
-    match root() {
-        None => path.to_owned(),
-        Some(root) => root.join(path.strip_prefix("/").expect("absolute")),
-    }
-}
-
-fn inside(path: &Path) -> PathBuf {
-    match root() {
-        None => path.to_owned(),
-        Some(root) => Path::new("/").join(path.strip_prefix(root).expect("below the root")),
-    }
-}
-
 /// A shared folder.
 pub struct Room(TempDir);
 
 impl Room {
     pub fn new() -> Self {
-        let folder = match root() {
-            None => tempfile::tempdir(),
-            Some(root) => tempfile::tempdir_in(root.join("tmp")),
-        };
-        Self(folder.expect("a folder"))
+        Self(tempfile::tempdir().expect("a folder"))
     }
 
     pub fn path(&self) -> &Path {
@@ -132,8 +105,8 @@ impl Room {
                 "{{{}, {}, {}, {}}}.\n",
                 Term::atom(twin.module.as_str()),
                 Term::atom(twin.name.as_str()),
-                text(&inside(&file)),
-                text(&inside(paths[&twin.module])),
+                text(&file),
+                text(paths[&twin.module]),
             );
         }
         fs::write(self.path().join("twins"), list).expect("written");
@@ -159,7 +132,7 @@ impl Room {
             };
             let file = self.path().join(format!("{number}.shim"));
             fs::write(&file, shim).expect("written");
-            let (module, file) = (Term::atom(module.as_str()), text(&inside(&file)));
+            let (module, file) = (Term::atom(module.as_str()), text(&file));
             list += &format!("{{{module}, {file}}}.\n");
         }
         fs::write(self.path().join("twins"), list).expect("written");
@@ -185,7 +158,7 @@ impl Room {
                 wanted.push((module, Vec::leak(vec![(name, function.arity)])));
             }
             let name = Term::atom(updo::twin::name(module).as_str());
-            let (module, path) = (Term::atom(module.as_str()), text(&inside(path)));
+            let (module, path) = (Term::atom(module.as_str()), text(path));
             list += &format!("{{{module}, {name}, none, {path}}}.\n");
         }
         let excerpt = excerpt(&set, wanted, installed().otp).expect("an excerpt");
@@ -205,16 +178,8 @@ impl Room {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/twin");
         let script = self.path().join("beside.escript");
         fs::copy(source.join("beside.escript"), &script).expect("copied");
-        let mut command = match root() {
-            None => Command::new("escript"),
-            Some(root) => {
-                let mut command = Command::new("chroot");
-                command.arg(root).arg("escript");
-                command
-            }
-        };
-        let output = command
-            .args([inside(&script), inside(self.path())])
+        let output = Command::new("escript")
+            .args([&script, self.path()])
             .arg(function)
             .args(args)
             .env("ERL_FLAGS", format!("+pc unicode +fnu {flags}"))

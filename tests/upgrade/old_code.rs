@@ -167,6 +167,75 @@ fn going_back_after_a_failed_verify_ends_none() {
     assert_eq!(d.versions(), "{2,{2,x}}");
 }
 
+/// An acceptor in the module of its supervisor waits in code that it never leaves: the preview names it where it says what an
+/// undo can do, a way back is refused and changes nothing, and where the plan lets an undo end it, its supervisor starts
+/// it again in the version that comes back.
+#[test]
+fn an_acceptor_is_in_the_way_of_an_undo_unless_it_may_end() {
+    let folder = TempDir::new().expect("a folder");
+    let folders = [1, 2].map(|number| {
+        let sources = ["oc_gate", "oc_lib"].map(|name| fixture(name, number));
+        compiled(&folder.path().join(number.to_string()), &sources)
+            .display()
+            .to_string()
+    });
+    let node = node_with(std::path::Path::new(&folders[0]));
+    let desk = Desk::new();
+    node.eval(
+        "register(oc_owner, spawn(fun() -> {ok, S} = gen_tcp:listen(0, [{ip, {127, 0, 0, 1}}, binary]), persistent_term:put(oc_gate, S), \
+         {ok, _} = oc_gate:start(), receive stop -> ok end end)), timer:sleep(200), ok",
+    );
+    let asked = "begin {ok, Port} = inet:port(persistent_term:get(oc_gate)), \
+                 {ok, S} = gen_tcp:connect({127, 0, 0, 1}, Port, [binary, {active, false}]), element(2, gen_tcp:recv(S, 0, 5000)) end";
+    let acceptor = "[P || {acceptor, P, _, _} <- supervisor:which_children(oc_gate)]";
+    let run = |command: &[&str], more: &str| {
+        let text = format!(
+            "plan \"Gate\".\ncode push [{:?}].\nold from {:?}.\n{more}\n",
+            folders[1], folders[0]
+        );
+        desk.write("p.updo", &text);
+        desk.on(&node, command).run()
+    };
+    let first = node.eval_text(acceptor);
+    assert_eq!(node.eval_text(asked), "<<\"version 1\">>");
+    run(&["preview", "p.updo"], "")
+        .exits(0)
+        .says(&[
+            "W630",
+            "1 process executes code that is replaced",
+            "`oc_gate`",
+            "purge => {brutal, defer}",
+        ])
+        .prints(&["exact as soon as 1 process has left the code that is replaced (W630)"]);
+    run(&["run", "p.updo", "--yes"], "").exits(0);
+    assert_eq!(node.eval_text(acceptor), first);
+    run(&["rollback", "--yes"], "").exits(14).says(&[
+        "E605",
+        "nothing was changed",
+        "--purge brutal",
+    ]);
+    assert_eq!(node.eval_text("{oc_lib:v(), witness:troubled()}"), "{2,[]}");
+    run(&["rollback", "--yes", "--purge", "brutal"], "")
+        .exits(0)
+        .says(&["W632", "oc_gate"]);
+    assert_eq!(node.eval_text(asked), "<<\"version 1\">>");
+
+    let second = node.eval_text(acceptor);
+    assert_ne!(first, second);
+    // The supervisor gives up when its child ends twice within a second.
+    node.eval("timer:sleep(1100)");
+    let may_end = "module oc_gate #{purge => {brutal, defer}}.\nverify \"never\" -> false.";
+    run(&["preview", "p.updo"], may_end)
+        .exits(0)
+        .says(&["W630", "an undo after the switch would end 1 process"]);
+    run(&["run", "p.updo", "--yes"], may_end)
+        .exits(20)
+        .says(&["W632", "purging old `oc_gate` ends 1 process"]);
+    assert_eq!(node.eval_text("{oc_lib:v(), witness:troubled()}"), "{1,[]}");
+    assert_ne!(node.eval_text(acceptor), second);
+    assert_eq!(node.eval_text(asked), "<<\"version 1\">>");
+}
+
 /// Funs of a changed module go on working after an upgrade; the next one refuses to break them, and the preview knows.
 #[test]
 fn stored_funs_are_not_broken_silently() {

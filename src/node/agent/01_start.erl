@@ -45,6 +45,7 @@
 %%   pending                       how many are not decided yet
 %%   prepared, prepared_old        code that is ready to be loaded: the new, and the old
 %%   purge_at_load                 modules whose old code is purged when they are loaded
+%%   end_at_load                   the same, and what executes it is ended then
 %%   {expected, Module}            the MD5 that a module has to have
 %%   no_twins                      true when those of this run could not be loaded
 %%   {switches, Module}            whether its gen_statem changes the callback mode

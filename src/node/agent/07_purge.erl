@@ -32,14 +32,29 @@ purge_ahead(Old, Users) ->
     AtLoad = [M || {M, _} <- Old, job(goal, new) =:= old, may_have_funs(M),
               not is_map_key(M, Users), not lists:member(M, Held0)],
     put(purge_at_load, AtLoad),
-    stuck([M || {M, Policy} <- Old, not lists:member(M, AtLoad),
+    %% A supervisor that runs starts again at once what is ended, in the version that goes: it would
+    %% be ended once more after the load, which is once too often for the usual intensity of
+    %% restarts. Suspended it starts it when it is resumed, in the version that comes back.
+    Loads = lists:append([L || {_, {What, L}} <- job(steps, []),
+                          What =:= load orelse What =:= delete]),
+    AtEnd = [M || {M, brutal} <- Old, job(goal, new) =:= old, is_map_key(M, Users),
+             not lists:member(M, Held0), lists:member(M, Loads)],
+    put(end_at_load, AtEnd),
+    stuck([M || {M, Policy} <- Old, not lists:member(M, AtLoad), not lists:member(M, AtEnd),
            not purge_now(M, Policy, Users, Held)]).
 
 stuck([]) -> ok;
 stuck(Ms) -> fail({old_code_in_use, [{M, users_of_old(M)} || M <- Ms]}).
 
 %% Right before the load.
-purge_at_load(Ms) -> stuck(purge_all(due_at_load(Ms))).
+purge_at_load(Ms) ->
+    stuck(purge_all(due_at_load(Ms))),
+    end_at_load(Ms).
+
+end_at_load(Ms) ->
+    AtEnd = case get(end_at_load) of undefined -> []; All -> All end,
+    {_, []} = free_old_slots([M || M <- Ms, lists:member(M, AtEnd)]),
+    ok.
 
 due_at_load(Ms) ->
     case get(purge_at_load) of

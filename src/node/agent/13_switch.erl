@@ -38,6 +38,7 @@ switch(Ms, Names, Prepared) ->
     Before = log_get(switching),
     log({set, switching, lists:usort(Names ++ Before)}),
     check_guardian(),
+    end_at_load(Ms),
     Answer = case due_at_load(Ms) of
         [] -> finish_loading(Prepared);
         Due ->
