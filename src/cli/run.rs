@@ -273,6 +273,11 @@ impl RolloutSelection {
             let words = rollout::stages(&self.rollout, &stages, &nodes, context.ui.style);
             context.ui.status(&format!("\n{words}"));
         }
+        if self.whole > 1 {
+            let upgrades = prepared_nodes.iter().map(|prepared| &prepared.upgrade);
+            let crossing = crate::engine::rollout::crossing(upgrades);
+            context.ui.diagnostics(&crossing, &engine.plan.sources);
+        }
         if args.dry_run {
             return Exit::Done;
         }
