@@ -446,18 +446,19 @@ fn reported(
         senders.truncate(NAMED - 1);
         senders.push(format!("{more} more modules"));
     }
+    let send = if senders.len() == 1 { "sends" } else { "send" };
     let senders = senders.join(", ");
     let (code, title) = match from {
         Side::New => (
             Code::W657,
             format!(
-                "the new {senders} sends requests to other nodes that the old `{receiver}` does not take"
+                "the new {senders} {send} requests to other nodes that the old `{receiver}` does not take"
             ),
         ),
         Side::Old => (
             Code::W658,
             format!(
-                "the old {senders} sends requests to other nodes that the new `{receiver}` does not take"
+                "the old {senders} {send} requests to other nodes that the new `{receiver}` does not take"
             ),
         ),
     };
