@@ -171,6 +171,7 @@ fn nodes(context: &Context<'_>, engine: &Engine, target: &str, all: &mut Vec<Val
         Err(diagnostic) => return failed(context, *diagnostic, sources, None, all),
     };
     let mut exit = Exit::Done;
+    let (several, mut upgrades) = (nodes.len() > 1, Vec::new());
     for node in nodes {
         let name = node.as_str();
         let upgrade = engine
@@ -198,6 +199,11 @@ fn nodes(context: &Context<'_>, engine: &Engine, target: &str, all: &mut Vec<Val
         if upgrade.is_refused() && exit == Exit::Done {
             exit = Exit::Plan;
         }
+        upgrades.push(upgrade);
+    }
+    if several && engine.rollout(Some(target), &nodes).together.is_none() {
+        let crossing = crate::engine::rollout::crossing(upgrades.iter());
+        say(context, &crossing, sources, None, all);
     }
     exit
 }

@@ -82,6 +82,11 @@ pub(super) fn run(context: &Context<'_>, args: &PreviewArgs) -> Exit {
         let words = rollout::stages(&rollout, &stages, &pending, context.ui.out_style);
         context.ui.data(&format!("\n{words}\n"));
     }
+    if nodes.len() > 1 && engine.rollout(target, &nodes).together.is_none() {
+        let upgrades = planned.iter().map(|planned| planned.upgrade);
+        let crossing = crate::engine::rollout::crossing(upgrades);
+        context.ui.diagnostics(&crossing, &engine.plan.sources);
+    }
     let all: Vec<(NodeName, &Upgrade)> = planned
         .iter()
         .map(|planned| (planned.node().clone(), planned.upgrade))

@@ -294,6 +294,12 @@ impl RolloutSelection {
             let words = rollout::stages(&self.rollout, &stages, &nodes, context.ui.style);
             context.ui.status(&format!("\n{words}"));
         }
+        // Nodes that switch at one instant meet no other version.
+        if self.whole > 1 && self.rollout.together.is_none() {
+            let upgrades = prepared_nodes.iter().map(|prepared| &prepared.upgrade);
+            let crossing = crate::engine::rollout::crossing(upgrades);
+            context.ui.diagnostics(&crossing, &engine.plan.sources);
+        }
         if args.dry_run {
             return Exit::Done;
         }

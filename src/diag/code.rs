@@ -389,6 +389,12 @@ codes! {
     W655,
     /// The environment of `.app` files is no part of the version that nodes are brought to.
     W656,
+    /// The new version sends requests to other nodes that the old version there does not take.
+    W660,
+    /// The old version sends requests to other nodes that the new version there does not take any more.
+    W661,
+    /// Functions or funs are executed on other nodes, and nodes of the other version do not have them.
+    W662,
     /// An undo has restored code and states, but not what a conversion changed outside of its state.
     E624,
     /// Processes that were suspended crashed after the resume; that counts as a failed `verify`.

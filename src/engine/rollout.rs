@@ -251,6 +251,38 @@ impl<'e> PreparedNode<'e> {
     }
 }
 
+/// What nodes of both versions send each other while they are upgraded one after the other, and what the other version
+/// does not take: W660, W661, W662. Nodes that run the same and get the same are one question.
+#[doc(hidden)]
+pub fn crossing<'u>(upgrades: impl Iterator<Item = &'u Upgrade>) -> Vec<Diagnostic> {
+    let mut known = Vec::new();
+    let mut found: Vec<Diagnostic> = Vec::new();
+    for upgrade in upgrades.filter(|upgrade| !upgrade.is_empty()) {
+        let (changes, rules) = (&upgrade.changes, &upgrade.rules);
+        let taking_part = changes.modules.iter();
+        let taking_part = taking_part.filter(|(name, _)| rules.modules.contains_key(*name));
+        let versions = taking_part.map(|(name, changed)| {
+            let old = changed.loaded.as_ref().map(|loaded| loaded.md5);
+            let new = changed.new.as_ref().map(|new| new.facts.md5);
+            (name, old, new, changed.old.is_some())
+        });
+        let versions: Vec<_> = versions.collect();
+        if known.contains(&versions) {
+            continue;
+        }
+        known.push(versions);
+        let more = crate::rules::crossing::crossing(changes, rules);
+        for one in more {
+            let is_known =
+                |other: &Diagnostic| other.title == one.title && other.notes == one.notes;
+            if !found.iter().any(is_known) {
+                found.push(one);
+            }
+        }
+    }
+    found
+}
+
 /// What happens in a rollout.
 #[derive(Debug)]
 pub enum RolloutEvent<'a> {

@@ -11,6 +11,7 @@ pub mod children;
 pub mod children_found;
 pub mod configuration;
 pub mod conversions;
+pub mod crossing;
 mod cycles;
 mod disturbed;
 pub mod effects;

@@ -9,6 +9,7 @@ mod bad;
 mod changes;
 mod classes;
 mod cost;
+mod crossing;
 mod elixir;
 mod embedded;
 mod journals;

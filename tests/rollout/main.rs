@@ -1,6 +1,7 @@
 //! Rollouts over several real nodes: stages, failures, pauses, going back as a whole.
 
 mod all_back;
+mod crossing;
 mod drift;
 mod failures;
 mod fleet;

@@ -136,6 +136,18 @@ pub fn relay() -> &'static Versions {
     })
 }
 
+/// Two modules whose processes on several nodes send each other requests.
+pub fn parley() -> &'static Versions {
+    static PARLEY: OnceLock<Versions> = OnceLock::new();
+    PARLEY.get_or_init(|| {
+        let all = listed(&fixtures("parley"), "erl");
+        Versions {
+            one: erlang("parley", &all, &[], None),
+            two: erlang("parley", &all, &["-DTWO"], None),
+        }
+    })
+}
+
 /// Two versions of a GenServer in Elixir.
 pub fn kiosk() -> &'static Versions {
     static KIOSK: OnceLock<Versions> = OnceLock::new();

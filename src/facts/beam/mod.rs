@@ -15,6 +15,7 @@ mod literal;
 pub(crate) mod opcode;
 pub mod protocols;
 mod registers;
+pub mod requests;
 pub mod states;
 pub mod toolchain;
 

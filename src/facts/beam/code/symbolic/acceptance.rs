@@ -5,7 +5,7 @@
 //! both ways, so a function that returns on no path fails for certain; on a path that raises because of the state
 //! it may fail. Where the bounds are reached the state counts as taken: silence is never wrong here.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use std::sync::Arc;
 use super::machine::{label, moved};
 use super::next::Next;
 use super::operations;
+use super::recording::Recording;
 use super::tuples::TupleUses;
 use super::unit::{Path, Unit};
 use super::value::SymbolicValue;
@@ -26,6 +27,9 @@ const MAX_STEPS: usize = 150_000;
 
 /// Calls inside each other.
 const MAX_DEPTH: usize = 10;
+
+/// The same of a recording, where a call at the end of a function is one too.
+const MAX_RECORDED_DEPTH: usize = 24;
 
 /// Different registers with which one place of a function is come to.
 const MAX_VISITS: usize = 48;
@@ -121,10 +125,30 @@ pub struct Acceptance {
     unit: Rc<Unit>,
     state: SymbolicValue,
     pub(super) follow_all: bool,
+    /// A request that is known whole: calls that get it are followed.
+    request: Option<SymbolicValue>,
+    /// The instructions that were executed, when they are asked for.
+    executed: Option<HashSet<usize>>,
+    /// What was sent on the way, when that is what the code is run for.
+    pub(super) recording: Option<Box<Recording>>,
     steps: usize,
     gave_up: bool,
-    open: Vec<(u32, Vec<SymbolicValue>)>,
+    pub(super) open: Vec<(u32, Vec<SymbolicValue>)>,
 }
+
+/// Instructions that choose and move: they are executed on the way to a clause, whichever it is.
+const CHOOSING: [u8; 10] = [
+    op::LABEL,
+    op::LINE,
+    op::JUMP,
+    op::SELECT_VAL,
+    op::SELECT_TUPLE_ARITY,
+    op::GET_TUPLE_ELEMENT,
+    op::GET_LIST,
+    op::GET_MAP_ELEMENTS,
+    op::MOVE,
+    op::FUNC_INFO,
+];
 
 impl Acceptance {
     /// Reads a beam; `None` when its code cannot be read whole.
@@ -133,6 +157,9 @@ impl Acceptance {
             unit: Rc::new(Unit::read(module, beam)?),
             state: SymbolicValue::Unknown,
             follow_all: false,
+            request: None,
+            executed: None,
+            recording: None,
             steps: 0,
             gave_up: false,
             open: Vec::new(),
@@ -185,6 +212,57 @@ impl Acceptance {
         self.ask(name, args, state)
     }
 
+    /// Calls a callback with a request among its arguments; `None` when there is no such function. Also the instructions
+    /// that were executed on all paths and do more than choose one: two requests of different clauses differ in them.
+    pub fn handles(
+        &mut self,
+        name: &str,
+        args: Vec<SymbolicValue>,
+        request: &SymbolicValue,
+    ) -> Option<(Verdict, BTreeSet<usize>)> {
+        self.follow_all = false;
+        self.request = Some(request.clone());
+        self.executed = Some(HashSet::new());
+        let verdict = self.ask(name, args, request);
+        self.request = None;
+        let executed = self.executed.take().unwrap_or_default();
+        let acts = |at: &usize| {
+            let instruction = self.unit.code.get(*at);
+            instruction.is_some_and(|instruction| {
+                let opcode = instruction.opcode;
+                !CHOOSING.contains(&opcode) && !is_test(opcode)
+            })
+        };
+        Some((verdict?, executed.into_iter().filter(acts).collect()))
+    }
+
+    /// Executes a function with nothing known of its arguments, for what it sends on the way.
+    pub(super) fn record(&mut self, label: u32, arity: u32) {
+        self.follow_all = true;
+        self.state = SymbolicValue::Unknown;
+        (self.steps, self.gave_up) = (0, false);
+        self.open.clear();
+        if let Some(recording) = &mut self.recording {
+            recording.sites.clear();
+        }
+        self.run(label, vec![SymbolicValue::Unknown; arity as usize], 0);
+    }
+
+    /// How many instructions the last question took.
+    pub(super) fn steps(&self) -> usize {
+        self.steps
+    }
+
+    pub(super) fn unit(&self) -> &Rc<Unit> {
+        &self.unit
+    }
+
+    /// Whether a call is followed for its arguments.
+    pub(super) fn follows(&self, args: &[SymbolicValue]) -> bool {
+        let is_request = |arg: &SymbolicValue| self.request.as_ref() == Some(arg);
+        self.follow_all || args.iter().any(|arg| is_shaped(arg) || is_request(arg))
+    }
+
     fn ask(
         &mut self,
         name: &str,
@@ -231,7 +309,17 @@ impl Acceptance {
         let unit = Rc::clone(&self.unit);
         let entry = unit.labels.get(&label).copied();
         let key = (label, args);
-        let Some(at) = entry.filter(|_| depth < MAX_DEPTH && !self.open.contains(&key)) else {
+        if let Some(answers) = self.known(label, &key.1) {
+            return Outcome {
+                answers,
+                ..Outcome::default()
+            };
+        }
+        let deepest = match self.recording {
+            Some(_) => MAX_RECORDED_DEPTH,
+            None => MAX_DEPTH,
+        };
+        let Some(at) = entry.filter(|_| depth < deepest && !self.open.contains(&key)) else {
             return Outcome::unknown();
         };
         let way = Way {
@@ -244,21 +332,42 @@ impl Acceptance {
             guards: 0,
         };
         self.open.push(key);
+        if let Some(recording) = &mut self.recording {
+            let site = recording.site.take();
+            recording.sites.push(site);
+        }
         let mut outcome = Outcome::default();
         let (mut ways, mut visits) = (vec![way], Visits::new());
         while let Some(way) = ways.pop() {
             if !self.walk(&unit, way, &mut ways, &mut visits, &mut outcome, depth) {
-                self.gave_up = true;
+                // What was sent so far was sent; the rest of this way is not known.
+                match self.recording.is_some() && self.steps <= MAX_STEPS {
+                    true => outcome.answers = vec![SymbolicValue::Unknown],
+                    false => self.gave_up = true,
+                }
             }
             if self.gave_up {
                 break;
             }
         }
-        self.open.pop();
-        match self.gave_up {
-            true => Outcome::unknown(),
-            false => outcome,
+        let key = self.open.pop();
+        if let Some(recording) = &mut self.recording {
+            recording.sites.pop();
         }
+        if self.gave_up {
+            return Outcome::unknown();
+        }
+        if let (Some(recording), Some((label, args))) = (&mut self.recording, key) {
+            recording.remember(label, args, &outcome.answers);
+        }
+        outcome
+    }
+
+    /// What a function has answered to the same arguments, of a recording; it is entered otherwise.
+    fn known(&mut self, label: u32, args: &[SymbolicValue]) -> Option<Vec<SymbolicValue>> {
+        let recording = self.recording.as_mut()?;
+        recording.entered.insert(label);
+        recording.answers(label, args)
     }
 
     /// One path to its end; `false` where the bounds are reached.
@@ -288,6 +397,9 @@ impl Acceptance {
                     return false;
                 }
                 known.push(way.clone());
+            }
+            if let Some(executed) = &mut self.executed {
+                executed.insert(way.path.at);
             }
             way.path.at += 1;
             let step = self.step(unit, &mut way, instruction, outcome, depth);
@@ -409,15 +521,15 @@ impl Acceptance {
             | op::CALL_FUN2
             | op::APPLY
             | op::APPLY_LAST => self.called(unit, way, instruction, outcome, depth),
+            op::SEND if self.recording.is_some() => {
+                let (to, message) = (path.x(0), path.x(1));
+                let at = path.at - 1;
+                self.message(&to, &message, at);
+                way.path.answered(message);
+                Step::On
+            }
             op::JUMP => label(instruction, 0).map_or(Step::GiveUp, Step::Jump),
-            op::IS_LT..=op::TEST_ARITY
-            | op::IS_FUNCTION
-            | op::IS_BOOLEAN
-            | op::IS_FUNCTION2
-            | op::IS_BITSTR
-            | op::IS_MAP
-            | op::HAS_MAP_FIELDS
-            | op::IS_TAGGED_TUPLE => self.tested(unit, way, instruction, outcome),
+            opcode if is_test(opcode) => self.tested(unit, way, instruction, outcome),
             op::SELECT_VAL | op::SELECT_TUPLE_ARITY => {
                 self.selected(unit, way, instruction, outcome)
             }
@@ -483,6 +595,29 @@ impl Acceptance {
             _ => other(path, instruction),
         }
     }
+}
+
+/// Whether anything of its shape is known: only then a call is followed.
+fn is_shaped(value: &SymbolicValue) -> bool {
+    matches!(
+        value,
+        SymbolicValue::Map(..) | SymbolicValue::Tuple(..) | SymbolicValue::Typed(_)
+    )
+}
+
+fn is_test(opcode: u8) -> bool {
+    matches!(
+        opcode,
+        op::IS_LT
+            ..=op::TEST_ARITY
+                | op::IS_FUNCTION
+                | op::IS_BOOLEAN
+                | op::IS_FUNCTION2
+                | op::IS_BITSTR
+                | op::IS_MAP
+                | op::HAS_MAP_FIELDS
+                | op::IS_TAGGED_TUPLE
+    )
 }
 
 fn is_same(value: &SymbolicValue, other: &SymbolicValue) -> bool {

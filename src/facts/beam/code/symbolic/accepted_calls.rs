@@ -28,9 +28,12 @@ impl Acceptance {
                     return Step::GiveUp;
                 };
                 let args = way.path.args(arity);
-                if !self.follow_all && !args.iter().any(is_shaped) {
+                if let Some(recording) = &mut self.recording {
+                    recording.site = Some(way.path.at - 1);
+                }
+                if !self.follows(&args) {
                     Outcome::unknown()
-                } else if instruction.opcode == op::CALL {
+                } else if instruction.opcode == op::CALL || self.recording.is_some() {
                     self.run(label, args, depth + 1)
                 } else {
                     way.path.x = args;
@@ -44,6 +47,12 @@ impl Acceptance {
                     return Step::GiveUp;
                 };
                 let args = way.path.args(to.arity);
+                if self.recording.is_some() {
+                    let at = way.path.at - 1;
+                    if let Some(answers) = self.observed(&to, &args, at, depth) {
+                        return after(answers, instruction);
+                    }
+                }
                 match self.remote(unit, way, &to, &args, outcome) {
                     Some(answers) => Outcome {
                         answers,
@@ -76,15 +85,7 @@ impl Acceptance {
             outcome.lacks.extend(inner.lacks);
             outcome.misses.extend(inner.misses);
         }
-        let last = matches!(
-            instruction.opcode,
-            op::CALL_LAST | op::CALL_ONLY | op::CALL_EXT_LAST | op::CALL_EXT_ONLY | op::APPLY_LAST
-        );
-        match (inner.answers.len(), last) {
-            (0, _) => Step::Raises,
-            (_, true) => Step::Answer(inner.answers),
-            _ => Step::Many(inner.answers),
-        }
+        after(inner.answers, instruction)
     }
 
     /// What a function of another module answers; `None` when it raises for certain.
@@ -190,6 +191,19 @@ impl Acceptance {
     }
 }
 
+/// What follows a call.
+fn after(answers: Vec<SymbolicValue>, instruction: &BeamInstruction) -> Step {
+    let last = matches!(
+        instruction.opcode,
+        op::CALL_LAST | op::CALL_ONLY | op::CALL_EXT_LAST | op::CALL_EXT_ONLY | op::APPLY_LAST
+    );
+    match (answers.len(), last) {
+        (0, _) => Step::Raises,
+        (_, true) => Step::Answer(answers),
+        _ => Step::Many(answers),
+    }
+}
+
 /// The pairs of a map, when these are all.
 fn pairs(map: &SymbolicValue) -> Option<Vec<(Term, SymbolicValue)>> {
     match map {
@@ -201,12 +215,4 @@ fn pairs(map: &SymbolicValue) -> Option<Vec<(Term, SymbolicValue)>> {
         }
         _ => None,
     }
-}
-
-/// Whether anything of its shape is known: only then a call is followed.
-fn is_shaped(value: &SymbolicValue) -> bool {
-    matches!(
-        value,
-        SymbolicValue::Map(..) | SymbolicValue::Tuple(..) | SymbolicValue::Typed(_)
-    )
 }

@@ -6,6 +6,7 @@ use super::acceptance::{Acceptance, Outcome, Step, Wanted, Way, miss, note, want
 use super::machine::label;
 use super::next::Next;
 use super::operations;
+use super::recording::own_node;
 use super::unit::Unit;
 use super::value::{SymbolicValue, ValueKind};
 use crate::facts::beam::instructions::{BeamInstruction, Operand};
@@ -225,6 +226,7 @@ impl Acceptance {
                 let size = size.and_then(|size| i64::try_from(size).ok());
                 answer = size.map(|size| SymbolicValue::Known(Rc::new(Term::Int(size))));
             }
+            ("node", 0) if self.recording.is_some() => answer = Some(own_node()),
             _ => answer = operations::bif(unit, &way.path, instruction),
         }
         if let Some(to) = instruction.operands.last() {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::value::{SymbolicValue, known};
 use crate::facts::beam::beam_facts::imports;
-use crate::facts::beam::chunk::{Atoms, Chunks, Literals, unpacked};
+use crate::facts::beam::chunk::{Atoms, Chunks, LineTable, Literals, unpacked};
+use crate::facts::beam::code::Function;
 use crate::facts::beam::cursor::ByteCursor;
 use crate::facts::beam::instructions::{BeamInstruction, Operand, ReadStep, Walk};
 use crate::facts::beam::opcode as op;
@@ -23,6 +24,7 @@ pub(super) struct Unit {
     literals: Vec<Option<Rc<Term>>>,
     pub(super) imports: Vec<Mfa>,
     atoms: Vec<Arc<str>>,
+    lines: LineTable,
 }
 
 impl Unit {
@@ -45,6 +47,7 @@ impl Unit {
             atoms: (1..=u32::try_from(atoms.len()).ok()?)
                 .map(|at| atoms.get(at).cloned().unwrap_or_else(|| Arc::from("")))
                 .collect(),
+            lines: LineTable::read(&chunks),
         };
         let mut walk = Walk::new(chunks.get(b"Code")?)?;
         let mut next = BeamInstruction::default();
@@ -80,6 +83,35 @@ impl Unit {
 
     fn atom(&self, index: u32) -> Option<Arc<str>> {
         self.atoms.get(index.checked_sub(1)? as usize).cloned()
+    }
+
+    /// The function and the line of an instruction.
+    pub(super) fn place(&self, at: usize) -> Function {
+        let before = self.code.get(..=at).unwrap_or_default();
+        let (mut line, mut named) = (None, None);
+        for instruction in before.iter().rev() {
+            match instruction.opcode {
+                op::LINE if line.is_none() => {
+                    let index = instruction.number(0);
+                    line = index.and_then(|index| self.lines.get(index as usize));
+                }
+                op::FUNC_INFO => match (instruction.operand(1), instruction.number(2)) {
+                    (Operand::Atom(name), Some(arity)) => named = Some((name, arity)),
+                    _ => break,
+                },
+                _ => {}
+            }
+            // The line of a function itself is in front of it.
+            if named.is_some() && (line.is_some() || instruction.opcode == op::LABEL) {
+                break;
+            }
+        }
+        let (name, arity) = named.unwrap_or((0, 0));
+        Function {
+            name: self.atom(name).unwrap_or_else(|| Arc::from("")),
+            arity,
+            line,
+        }
     }
 
     /// The literals.
