@@ -172,6 +172,7 @@ fn nodes(context: &Context<'_>, engine: &Engine, target: &str, all: &mut Vec<Val
     };
     let mut exit = Exit::Done;
     let (several, mut upgrades) = (nodes.len() > 1, Vec::new());
+    let is_together = engine.rollout(Some(target), &nodes).together.is_some();
     for node in nodes {
         let name = node.as_str();
         let upgrade = engine
@@ -201,7 +202,8 @@ fn nodes(context: &Context<'_>, engine: &Engine, target: &str, all: &mut Vec<Val
         }
         upgrades.push(upgrade);
     }
-    if several && engine.rollout(Some(target), &nodes).together.is_none() {
+    // Nodes that switch at one instant meet no other version.
+    if several && !is_together {
         let crossing = crate::engine::rollout::crossing(upgrades.iter());
         say(context, &crossing, sources, None, all);
     }

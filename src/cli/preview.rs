@@ -74,15 +74,15 @@ pub(super) fn run(context: &Context<'_>, args: &PreviewArgs) -> Exit {
     }
     let pending = planned.iter().filter(|planned| !planned.upgrade.is_empty());
     let pending: Vec<NodeName> = pending.map(|planned| planned.node().clone()).collect();
+    let rollout = engine.rollout(context.global.target.as_deref(), &nodes);
     if is_screen && pending.len() > 1 {
-        let target = context.global.target.as_deref();
-        let rollout = engine.rollout(target, &nodes);
         let pending = rollout.ordered(&pending);
         let stages = rollout.stages(&pending, nodes.len());
         let words = rollout::stages(&rollout, &stages, &pending, context.ui.out_style);
         context.ui.data(&format!("\n{words}\n"));
     }
-    if nodes.len() > 1 && engine.rollout(target, &nodes).together.is_none() {
+    // Nodes that switch at one instant meet no other version.
+    if nodes.len() > 1 && rollout.together.is_none() {
         let upgrades = planned.iter().map(|planned| planned.upgrade);
         let crossing = crate::engine::rollout::crossing(upgrades);
         context.ui.diagnostics(&crossing, &engine.plan.sources);
