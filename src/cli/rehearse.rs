@@ -7,6 +7,7 @@ use super::event_sinks::OutputStream;
 use super::exit::Exit;
 use super::signals::Signals;
 use crate::diag::Diagnostic;
+use crate::engine::live_window::AfterAll;
 use crate::engine::rehearsal::{FirstPhase, Rehearsal, Untried, limits};
 use crate::engine::rollout::PreparedNode;
 use crate::engine::{Connection, Engine, Upgrade};
@@ -158,11 +159,15 @@ pub(super) fn judged(
     done: &Rehearsal,
     on: &str,
 ) -> Looked {
-    let window = upgrade.rehearsed(done);
-    let line = rehearsal::line(&done.tried, &done.fits, done.pause, on);
-    let whole = done.pause.map(|pause| pause.whole);
+    let after_all = upgrade.rehearsed(done);
+    let (window, pause) = match after_all {
+        Some(AfterAll { line, pause }) => (Some(line), pause),
+        None => (None, done.pause),
+    };
+    let line = rehearsal::line(&done.tried, &done.fits, pause, on);
+    let whole = pause.map(|pause| pause.whole);
     let event = json::rehearsal(node, &line, &done.tried, &done.children, whole);
-    let over = done.pause.filter(|_| plan.budget_said);
+    let over = pause.filter(|_| plan.budget_said);
     let over = over.and_then(|pause| rehearsal::over_budget(pause, plan.budget));
     let unfit = upgrade.unrehearsed(done);
     let fails = done.failed() > 0 || done.misfits() || over.is_some() || unfit.is_some();
@@ -170,7 +175,7 @@ pub(super) fn judged(
     Looked {
         phase: FirstPhase {
             event,
-            pause: done.pause,
+            pause,
             figures: done.figures.clone(),
         },
         line,

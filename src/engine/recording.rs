@@ -102,8 +102,14 @@ impl Connection<'_> {
             .sources()
             .first()
             .map_or("", |source| &source.text);
-        let steps =
-            exec::steps::every(&upgrade.changes, &upgrade.rules, &upgrade.script, plan.soak);
+        let (changes, soak) = (&upgrade.changes, plan.soak);
+        let mut steps = exec::steps::every(changes, &upgrade.rules, &upgrade.script, soak);
+        if let Some((rules, script)) = upgrade.suspending(Vec::new()) {
+            let first = steps.len() + 1;
+            steps.extend(exec::steps::every_from(
+                changes, &rules, &script, soak, first,
+            ));
+        }
         let script = exec::job::begun_record(&upgrade.changes, &upgrade.rules, &steps);
         let taken = exec::steps::soaked(&upgrade.script, &upgrade.rules, plan.soak).len();
         let script = exec::job::with_outlook(script, taken, plan.deadline);

@@ -13,12 +13,11 @@ use super::event::{Event, EventKind, NodeState};
 use super::interrupt::Interrupt;
 use super::job::{self, Back, Persist};
 use super::plan_checks::Checks;
-use super::rollback_steps;
-use super::steps;
+use super::steps::{self, Step};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::ChangeSet;
 use crate::facts::compare::restart::Restart;
-use crate::node::agent::protocol::Reason;
+use crate::node::agent::{self, protocol::Reason};
 use crate::node::{Mailbox, Session};
 use crate::plan::{Plan, RollbackPolicy, When};
 use crate::rules::node_view::NodeView;
@@ -59,6 +58,9 @@ pub struct RunRequest<'a> {
     pub stale: Option<Diagnostic>,
     /// For how long processes will be suspended, where a rehearsal has measured what that depends on.
     pub predicted: Option<Duration>,
+    /// What is done when the node shows that the live window of the script cannot be opened, where the plan leaves that
+    /// to updo: what is decided, and the instructions.
+    pub instead: Option<(Ruleset, Script)>,
 }
 
 /// Runs an upgrade. Every event goes to `sink`, in order.
@@ -66,8 +68,11 @@ pub fn upgrade(what: &RunRequest<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
     let explain = |reason: &Reason| agent_reason::diagnostic(reason, what.rules, what.plan);
     let mut watch = Watch::new(what.session, what.run, what.interrupt, &explain, sink);
     watch.predicted = what.predicted;
+    watch.may_suspend = what.instead.is_some();
     let mut run = Run {
         what,
+        rules: what.rules,
+        script: what.script,
         checks: Checks::new(
             CheckContext::new(what.plan, what.session, what.view),
             watch,
@@ -94,6 +99,9 @@ pub fn upgrade(what: &RunRequest<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
 
 struct Run<'a, 'b> {
     what: &'a RunRequest<'a>,
+    /// What is decided, and the instructions: those of the request, or what is done instead.
+    rules: &'a Ruleset,
+    script: &'a Script,
     checks: Checks<'a, 'b>,
 }
 
@@ -101,28 +109,8 @@ impl Run<'_, '_> {
     /// The part in the node's hands.
     fn transaction(&mut self) {
         let what = self.what;
-        let steps = steps::soaked(what.script, what.rules, what.plan.soak);
         let mailbox = what.session.mailbox();
-        let terms = job::Terms {
-            run: what.run,
-            owner: what.owner,
-            watcher: (!what.detach).then(|| mailbox.pid()),
-            deadline: what.plan.deadline,
-            budget: what.plan.budget,
-            pause: what.plan.budget.filter(|_| what.plan.budget_said),
-            persist: self.persist(),
-            also: what.also.clone(),
-            restart: what.restart,
-        };
-        let ways =
-            rollback_steps::per_step(what.view.changes, what.rules, what.script, steps.len() + 1);
-        let in_window = waiting::act_in_their_window(what.view.changes, what.rules, what.script);
-        let (changes, rules) = (what.view.changes, what.rules);
-        let job = job::job(&terms, changes, rules, &steps, &ways, &in_window);
-        let steps: Vec<_> = steps
-            .into_iter()
-            .chain(ways.into_iter().flatten().flatten())
-            .collect();
+        let (job, steps) = self.job(&mailbox, 1);
         let watch = &mut self.checks.watch;
         let Some(agent) = watch.start(&mailbox, &job) else {
             return;
@@ -136,7 +124,15 @@ impl Run<'_, '_> {
             .plan
             .deadline
             .and_then(|deadline| Instant::now().checked_add(deadline));
-        let ended = self.checks.until_finished(&mailbox, &steps);
+        let mut ended = self.checks.until_finished(&mailbox, &steps);
+        if let Some((rules, script)) = what.instead.as_ref().filter(|_| self.suspends(ended)) {
+            (self.rules, self.script) = (rules, script);
+            let (job, steps) = self.job(&mailbox, steps.len() + 1);
+            ended = match agent::run(what.session, job) {
+                Ok(()) => self.checks.until_finished(&mailbox, &steps),
+                Err(why) => self.checks.watch.unattended(&why.to_string()),
+            };
+        }
         self.checks.watch.outcome.state = ended;
         if ended == NodeState::New && !self.checks.is_verified(until, Some(&mailbox)) {
             self.go_back(&mailbox);
@@ -153,6 +149,36 @@ impl Run<'_, '_> {
             let persist = what.plan.persist && good;
             self.checks.watch.settle(&agent, &mailbox, persist);
         }
+    }
+
+    /// Whether processes are suspended after all, because the live window could not be opened: nothing was touched.
+    fn suspends(&mut self, ended: NodeState) -> bool {
+        let called_off = std::mem::take(&mut self.checks.watch.called_off);
+        called_off && ended == NodeState::Old && self.checks.watch.interrupt.count() == 0
+    }
+
+    /// The job, and all steps that the node may speak of; numbered from `first`.
+    fn job(&self, mailbox: &Mailbox, first: usize) -> (Term, Vec<Step>) {
+        let what = self.what;
+        let (changes, rules, script) = (what.view.changes, self.rules, self.script);
+        let (steps, ways) = steps::with_ways_back(changes, rules, script, what.plan.soak, first);
+        let terms = job::Terms {
+            run: what.run,
+            owner: what.owner,
+            watcher: (!what.detach).then(|| mailbox.pid()),
+            deadline: what.plan.deadline,
+            budget: what.plan.budget,
+            pause: what.plan.budget.filter(|_| what.plan.budget_said),
+            persist: self.persist(),
+            also: what.also.clone(),
+            restart: what.restart,
+        };
+        let in_window = waiting::act_in_their_window(changes, rules, script);
+        let job = job::job(&terms, changes, rules, &steps, &ways, &in_window);
+        let steps = steps
+            .into_iter()
+            .chain(ways.into_iter().flatten().flatten());
+        (job, steps.collect())
     }
 
     /// A node that is left alone may write its beams when there is nothing else to be content with.
@@ -172,19 +198,19 @@ impl Run<'_, '_> {
     fn go_back(&mut self, mailbox: &Mailbox) {
         let what = self.what;
         let changes: &ChangeSet = what.view.changes;
-        let one_way = what
+        let one_way = self
             .rules
             .modules
             .values()
             .any(|r| matches!(r.change.value, Change::Convert { .. }));
         let back = if one_way {
             Err("`{convert, F}` cannot be reversed".to_owned())
-        } else if changes.undo_is_exact(what.rules.modules.keys()) {
-            Ok(job::rollback_job(changes, what.rules, what.script)
+        } else if changes.undo_is_exact(self.rules.modules.keys()) {
+            Ok(job::rollback_job(changes, self.rules, self.script)
                 .persisting(what.plan.persist)
                 .within(what.plan.budget))
         } else {
-            let found = what.rules.modules.keys().filter(|module| {
+            let found = self.rules.modules.keys().filter(|module| {
                 let changed = changes.modules.get(*module);
                 changed.is_some_and(|changed| changed.loaded.is_some() && changed.old.is_none())
             });

@@ -293,12 +293,36 @@ pub(super) fn applications_back(steps: &mut Vec<Step>, script: &Script) {
 
 /// The steps of a script and of the ways back through its windows: all that the agent may tell about.
 pub fn every(changes: &ChangeSet, rules: &Ruleset, script: &Script, soak: Duration) -> Vec<Step> {
-    let steps = soaked(script, rules, soak);
-    let ways = rollback_steps::per_step(changes, rules, script, steps.len() + 1);
+    every_from(changes, rules, script, soak, 1)
+}
+
+/// The same, numbered from `first`.
+pub fn every_from(
+    changes: &ChangeSet,
+    rules: &Ruleset,
+    script: &Script,
+    soak: Duration,
+    first: usize,
+) -> Vec<Step> {
+    let (steps, ways) = with_ways_back(changes, rules, script, soak, first);
     steps
         .into_iter()
         .chain(ways.into_iter().flatten().flatten())
         .collect()
+}
+
+/// The steps of a script, and of the ways back through its windows; numbered from `first`.
+pub(super) fn with_ways_back(
+    changes: &ChangeSet,
+    rules: &Ruleset,
+    script: &Script,
+    soak: Duration,
+    first: usize,
+) -> (Vec<Step>, Vec<Option<Vec<Step>>>) {
+    let mut steps = soaked(script, rules, soak);
+    number(&mut steps, first);
+    let ways = rollback_steps::per_step(changes, rules, script, first + steps.len());
+    (steps, ways)
 }
 
 /// The steps of a script window by window, the last window first, without calls, hooks and children: those are

@@ -98,16 +98,23 @@ live_md5(Phase, M) ->
 %% Before anything is switched: what cannot go live
 
 live_fit(Id, Lives, Ms) ->
-    Found = live_looked(Id, Lives, Ms),
+    Found = case erase(live_looked) of
+        {Id, Seen} -> Seen;
+        _ -> live_looked(Id, Lives, Ms)
+    end,
     watch_survivors(Found, true),
     tell_survivors(resumed).
 
-%% What would refuse it is known before another window is opened.
+%% What would refuse it is known before another window is opened, and while nothing is under way. Where
+%% there is no other, that was a moment ago when it is opened.
 live_ahead(Steps) ->
     Suspends = [Id || {Id, {suspend, _}} <- Steps],
-    [live_looked(Id, [live_map(M) || M <- Convert], Ms)
-     || Suspends =/= [], {Id, {live, Convert, Ms}} <- Steps],
-    ok.
+    Seen = [{Id, live_looked(Id, [live_map(M) || M <- Convert], Ms)}
+            || {Id, {live, Convert, Ms}} <- Steps],
+    case Seen of
+        [One] when Suspends =:= [] -> put(live_looked, One);
+        _ -> ok
+    end.
 
 live_looked(Id, Lives, Ms) ->
     Compiled = case job(agent, none) of {module, _} -> true; _ -> Lives =:= [] end,
