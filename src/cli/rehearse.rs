@@ -17,6 +17,7 @@ use crate::plan::Plan;
 use crate::report::json;
 use crate::report::rehearsal::{self, RehearsalInput, UntriedModule};
 use crate::report::style::count;
+use crate::script::lower::processes;
 
 /// Nodes of a rollout whose rehearsal has a line although there is nothing special about it.
 const NAMED: usize = 4;
@@ -42,7 +43,7 @@ pub(super) fn run(context: &Context<'_>, args: &RehearseArgs) -> Exit {
             let upgrade = connection.prepare()?;
             Ok((connection, upgrade))
         });
-        let (connection, upgrade) = match prepared {
+        let (connection, mut upgrade) = match prepared {
             Ok(prepared) => prepared,
             Err(diagnostic) => return context.fail(*diagnostic, sources),
         };
@@ -54,7 +55,10 @@ pub(super) fn run(context: &Context<'_>, args: &RehearseArgs) -> Exit {
         }
         signals.begin();
         match rehearsed(context, args, &engine, &connection, &upgrade) {
-            Ok(done) => {
+            Ok(mut done) => {
+                if let Some(after_all) = upgrade.rehearsed(&done) {
+                    done.pause = after_all.pause;
+                }
                 show(context, &engine, &connection, &upgrade, &done);
                 if done.failed() > 0 || done.misfits() {
                     exit = Exit::Rehearsal;
@@ -108,6 +112,8 @@ fn show(
         fits: &done.fits,
         held: &done.held,
         children: &done.children,
+        script: &upgrade.script,
+        suspended: processes(&upgrade.changes, &upgrade.rules, &upgrade.script),
         pause: done.pause,
         full: ui.full,
     };

@@ -98,7 +98,10 @@ impl Trial {
     /// Does it, on a node that [`deploy`] has made.
     pub fn on(&self, deployed: &Deployed) -> Report {
         let node = &deployed.node;
-        let desk = Desk::new();
+        let desk = match self.harbour.other {
+            Some(_) => Desk::rehearsing(),
+            None => Desk::new(),
+        };
         let app = &self.harbour;
         node.eval(&format!(
             "ok = harbour_check:reset({:?}), harbour_yard:open({}), harbour_yard:set(turn, {}), harbour_yard:set(renew, {})",
@@ -444,7 +447,7 @@ impl Trial {
     fn by_itself(&self) -> Option<i32> {
         let app = &self.harbour;
         match app.course {
-            _ if app.may_stay => None,
+            _ if app.may_stay || app.other.is_some() => None,
             Course::Fine => Some(0),
             // One that dies in its conversion may have been ended by any process: it is reported, and no reason to go
             // back.
@@ -538,6 +541,9 @@ fn says(ran: &Ran, backwards: bool, problems: &mut Vec<String>) -> Said {
         // Another run is at work: what the node is then, that one says.
         Some(13) if begins(&["by this run: another run is active"]) => return Said::Nothing,
         Some(13) => (Said::Nothing, &[]),
+        // What no live window can be opened for, and what a rehearsal has shown to fail.
+        Some(1) if ran.stderr.contains("E425") => return origin,
+        Some(15) if line.contains("nothing was changed") => return origin,
         // Before anything was begun there is no run to speak of.
         Some(10..=12) if begins(words(if backwards { "not back" } else { "old" })) => {
             return origin;
