@@ -556,7 +556,8 @@ fn says(ran: &Ran, backwards: bool, problems: &mut Vec<String>) -> Said {
         None => return Said::Nothing,
     };
     // What was found before a run has begun has no last line about one.
-    let early = matches!(ran.code, Some(14)) && !begins(&all[..]) && ran.stderr.contains("E6");
+    let early = matches!(ran.code, Some(14)) && !begins(&all[..]) && ran.stderr.contains("E6")
+        || matches!(ran.code, Some(10)) && line.contains("error[E508]");
     let fits = begins(wanted) || (wanted.is_empty() && !begins(&all[..]));
     if !early && !fits {
         problems.push(format!(
