@@ -14,6 +14,7 @@ mod environment;
 mod gate;
 mod hold;
 pub mod leftovers;
+pub mod live_window;
 pub mod milestone;
 mod old_builds;
 pub mod past_runs;

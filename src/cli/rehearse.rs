@@ -7,6 +7,7 @@ use super::event_sinks::OutputStream;
 use super::exit::Exit;
 use super::signals::Signals;
 use crate::diag::Diagnostic;
+use crate::engine::live_window::AfterAll;
 use crate::engine::rehearsal::{FirstPhase, Rehearsal, Untried, limits};
 use crate::engine::rollout::PreparedNode;
 use crate::engine::{Connection, Engine, Upgrade};
@@ -16,6 +17,7 @@ use crate::plan::Plan;
 use crate::report::json;
 use crate::report::rehearsal::{self, RehearsalInput, UntriedModule};
 use crate::report::style::count;
+use crate::script::lower::processes;
 
 /// Nodes of a rollout whose rehearsal has a line although there is nothing special about it.
 const NAMED: usize = 4;
@@ -41,7 +43,7 @@ pub(super) fn run(context: &Context<'_>, args: &RehearseArgs) -> Exit {
             let upgrade = connection.prepare()?;
             Ok((connection, upgrade))
         });
-        let (connection, upgrade) = match prepared {
+        let (connection, mut upgrade) = match prepared {
             Ok(prepared) => prepared,
             Err(diagnostic) => return context.fail(*diagnostic, sources),
         };
@@ -53,7 +55,10 @@ pub(super) fn run(context: &Context<'_>, args: &RehearseArgs) -> Exit {
         }
         signals.begin();
         match rehearsed(context, args, &engine, &connection, &upgrade) {
-            Ok(done) => {
+            Ok(mut done) => {
+                if let Some(after_all) = upgrade.rehearsed(&done) {
+                    done.pause = after_all.pause;
+                }
                 show(context, &engine, &connection, &upgrade, &done);
                 if done.failed() > 0 || done.misfits() {
                     exit = Exit::Rehearsal;
@@ -107,6 +112,8 @@ fn show(
         fits: &done.fits,
         held: &done.held,
         children: &done.children,
+        script: &upgrade.script,
+        suspended: processes(&upgrade.changes, &upgrade.rules, &upgrade.script),
         pause: done.pause,
         full: ui.full,
     };
@@ -158,11 +165,15 @@ pub(super) fn judged(
     done: &Rehearsal,
     on: &str,
 ) -> Looked {
-    let window = upgrade.rehearsed(done);
-    let line = rehearsal::line(&done.tried, &done.fits, done.pause, on);
-    let whole = done.pause.map(|pause| pause.whole);
+    let after_all = upgrade.rehearsed(done);
+    let (window, pause) = match after_all {
+        Some(AfterAll { line, pause }) => (Some(line), pause),
+        None => (None, done.pause),
+    };
+    let line = rehearsal::line(&done.tried, &done.fits, pause, on);
+    let whole = pause.map(|pause| pause.whole);
     let event = json::rehearsal(node, &line, &done.tried, &done.children, whole);
-    let over = done.pause.filter(|_| plan.budget_said);
+    let over = pause.filter(|_| plan.budget_said);
     let over = over.and_then(|pause| rehearsal::over_budget(pause, plan.budget));
     let unfit = upgrade.unrehearsed(done);
     let fails = done.failed() > 0 || done.misfits() || over.is_some() || unfit.is_some();
@@ -170,7 +181,7 @@ pub(super) fn judged(
     Looked {
         phase: FirstPhase {
             event,
-            pause: done.pause,
+            pause,
             figures: done.figures.clone(),
         },
         line,

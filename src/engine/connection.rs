@@ -212,6 +212,12 @@ impl Connection<'_> {
         part: &RunContext<'_>,
         sink: &mut dyn FnMut(&Event),
     ) -> Outcome {
+        // A program that has not rehearsed it leaves nothing proven: what is left to updo suspends then.
+        let never = upgrade.never_tried();
+        if let Some(suspending) = upgrade.suspended_instead(never) {
+            return self.run_recorded(&suspending, part, sink);
+        }
+        let instead = upgrade.suspending(Vec::new());
         let records = self.engine.settings.records();
         let mut run = run_id(&records);
         let (mut record, warning) = match upgrade.has_steps() {
@@ -239,6 +245,8 @@ impl Connection<'_> {
             stale: part.stale.clone().or_else(|| upgrade.never_rehearsed()),
             predicted: part.rehearsed.and_then(|first| Some(first.pause?.whole)),
             together: part.together,
+            // A group goes through one window, decided before any of its nodes begins.
+            instead: instead.filter(|_| part.together.is_none()),
         };
         let begin = match upgrade.has_steps() {
             false => exec::persist::only,

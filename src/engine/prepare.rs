@@ -6,10 +6,8 @@
 use std::time::Duration;
 
 use super::Settings;
-use super::rehearsal::Rehearsal;
 use crate::diag::{Code, Diagnostic};
 use crate::exec::no_undo::NoUndo;
-use crate::exec::rehearsal::Tried;
 use crate::exec::{job, persist, steps};
 use crate::facts::change::ChangeSet;
 use crate::facts::compare::persist_diff::UnpersistedFiles;
@@ -19,11 +17,11 @@ use crate::name::{Module, NodeName};
 use crate::plan::{ExecutionEngine, Plan, WindowPolicy};
 use crate::rules::node_view::NodeView;
 use crate::rules::{
-    AppEnvChange, Change, Precomputed, Ruleset, StateForm, children, configuration, effects, lints,
-    merge, resolve, shared_records, toolchain,
+    AppEnvChange, Change, Precomputed, Ruleset, children, configuration, effects, lints, merge,
+    resolve, shared_records, toolchain,
 };
 use crate::script::live::Unfit;
-use crate::script::lower::Script;
+use crate::script::lower::{Script, processes};
 use crate::script::precompute::Beside;
 use crate::script::{
     check, high, insert, live, lower, precompute, release_handler, removed, waiting,
@@ -58,7 +56,7 @@ pub struct Upgrade {
     /// Whether a rehearsal has converted states of all modules that go live.
     #[doc(hidden)]
     pub tried_live: bool,
-    /// What is computed before the switch if `window auto`, which went live, suspends after all.
+    /// What is computed before the switch if `window auto`, which would go live, suspends after all.
     #[doc(hidden)]
     pub suspending: Option<Box<Precomputed>>,
 }
@@ -93,7 +91,7 @@ impl Upgrade {
         // How long is looked afterwards is no part of what happens.
         let soak = Duration::ZERO;
         let steps = steps::soaked(&self.script, &self.rules, soak);
-        let steps = steps::every(&self.changes, &self.rules, &self.script, steps);
+        let steps = steps::every(&self.changes, &self.rules, &self.script, steps, 1);
         Term::tuple([
             job::begun_record(&self.changes, &self.rules, &steps),
             Term::list(persist::also(&self.unwritten.modules)),
@@ -133,91 +131,6 @@ impl Upgrade {
     }
 }
 
-impl Upgrade {
-    /// E425: what a live window cannot be opened for, because a rehearsal has tried none of its states.
-    #[doc(hidden)]
-    pub fn unrehearsed(&self, done: &Rehearsal) -> Option<Diagnostic> {
-        let unfit = self.unfit(done);
-        (!unfit.is_empty()).then(|| live::refusal(&unfit))
-    }
-
-    fn unfit(&self, done: &Rehearsal) -> Vec<Unfit> {
-        self.untried_live(|module| {
-            let tried = done.tried.iter().find(|tried| tried.module == *module);
-            tried.is_some_and(|tried| tried.processes == 0 || tried.converted > 0)
-        })
-    }
-
-    /// E425 for an upgrade that has had no rehearsal at all.
-    pub(super) fn never_rehearsed(&self) -> Option<Diagnostic> {
-        match self.tried_live {
-            true => None,
-            false => {
-                let unfit = self.untried_live(|_| false);
-                (!unfit.is_empty()).then(|| live::refusal(&unfit))
-            }
-        }
-    }
-
-    fn untried_live(&self, tried: impl Fn(&Module) -> bool) -> Vec<Unfit> {
-        let has_processes = |module: &Module| {
-            let changed = self.changes.modules.get(module);
-            changed.is_some_and(|changed| changed.processes > 0)
-        };
-        let modules = self.rules.live.keys();
-        let unfit = modules.filter(|module| has_processes(module) && !tried(module));
-        unfit
-            .map(|module| Unfit {
-                module: Some(module.clone()),
-                why: "no conversion of it could be tried beforehand".to_owned(),
-            })
-            .collect()
-    }
-
-    /// Keeps what a rehearsal right before the run has tried: for how long the processes of a window are suspended does
-    /// not have to hold a second trial.
-    ///
-    /// A line about it when `window auto` suspends after all, because something could not be tried.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn rehearsed(&mut self, done: &Rehearsal) -> Option<String> {
-        let unfit = self.unfit(done);
-        let mut changed = None;
-        if let (false, Some(precomputed)) = (unfit.is_empty(), self.suspending.take()) {
-            let why: Vec<String> = live::lines(&unfit).collect();
-            changed = Some(format!(
-                "window auto, so single after all: {}",
-                why.join("; ")
-            ));
-            self.script.kind = WindowPolicy::Single;
-            self.script.chosen = Some(unfit);
-            self.rules.live.clear();
-            self.rules.precomputed = *precomputed;
-        }
-        self.tried_live = self.unrehearsed(done).is_none();
-        let handlers = &self.rules.precomputed.modules;
-        // Of a manager of event handlers one was tried.
-        let all = |tried: &&Tried| {
-            !tried.kept
-                && tried.converted + tried.dead == tried.processes
-                && tried.untried == 0
-                && handlers.get(&tried.module) != Some(&StateForm::Handler)
-        };
-        let tried: Vec<&Tried> = done.tried.iter().filter(all).collect();
-        let names = |tried: &[&Tried]| tried.iter().map(|one| one.module.clone()).collect();
-        let computed = &self.rules.precomputed;
-        let is_early = |one: &&Tried| {
-            let slowest = one.percentile(100);
-            slowest.is_some_and(|slowest| computed.is_early(&one.module, slowest))
-        };
-        let early = tried.iter().copied().filter(is_early);
-        let early = names(&early.collect::<Vec<_>>());
-        self.rules.precomputed.rehearsed = names(&tried);
-        self.rules.precomputed.early = early;
-        changed
-    }
-}
-
 /// From facts to script: infers, merges the plan, compiles. Asks no node.
 pub fn decide(
     plan: &Plan,
@@ -248,12 +161,20 @@ pub fn decide(
         rules.env = configured.collect();
     }
     let high = high::high(&changes, &rules);
-    let unproven = plan.rehearse.never || settings.no_rehearsal;
-    let windows = match plan.engine {
+    let is_auto = plan.windows == WindowPolicy::Auto;
+    let suspends = if !is_auto {
+        None
+    } else if plan.rehearse.never || settings.no_rehearsal {
         // What goes live has been seen to convert.
-        ExecutionEngine::Updo if plan.windows == WindowPolicy::Auto && unproven => {
-            WindowPolicy::Single
-        }
+        Some("conversions are not rehearsed")
+    } else if plan.is_together(target) {
+        // None of them may find out in the middle that it needs another window than the others.
+        Some("nodes that switch together go through the same window")
+    } else {
+        None
+    };
+    let windows = match plan.engine {
+        ExecutionEngine::Updo if suspends.is_some() => WindowPolicy::Single,
         ExecutionEngine::Updo => plan.windows,
         ExecutionEngine::ReleaseHandler(_) => WindowPolicy::Otp,
     };
@@ -262,11 +183,13 @@ pub fn decide(
         diagnostics.push(*refused);
         lower::single(&changes, &rules, high)
     });
-    if plan.windows == WindowPolicy::Auto && unproven {
-        script.chosen = Some(vec![Unfit {
+    if let Some(why) = suspends {
+        let has_processes = processes(&changes, &rules, &script) > 0;
+        let why = has_processes.then(|| Unfit {
             module: None,
-            why: "conversions are not rehearsed".to_owned(),
-        }]);
+            why: why.to_owned(),
+        });
+        script.chosen = Some(why.into_iter().collect());
     }
     diagnostics.extend(insert::insert(
         &mut script,

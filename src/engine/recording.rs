@@ -108,7 +108,14 @@ impl Connection<'_> {
         let steps = exec::steps::soaked(&upgrade.script, &upgrade.rules, plan.soak);
         let steps = exec::steps::with_barriers(steps, barriers);
         let taken = steps.len();
-        let steps = exec::steps::every(&upgrade.changes, &upgrade.rules, &upgrade.script, steps);
+        let (changes, soak) = (&upgrade.changes, plan.soak);
+        let mut steps = exec::steps::every(changes, &upgrade.rules, &upgrade.script, steps, 1);
+        if let Some((rules, script)) = upgrade.suspending(Vec::new()) {
+            let first = steps.len() + 1;
+            let others = exec::steps::soaked(&script, &rules, soak);
+            let others = exec::steps::with_barriers(others, None);
+            steps.extend(exec::steps::every(changes, &rules, &script, others, first));
+        }
         let script = exec::job::begun_record(&upgrade.changes, &upgrade.rules, &steps);
         let script = exec::job::with_outlook(script, taken, plan.deadline);
         records.begin(summary, text, back.as_ref(), Some(&script))

@@ -167,6 +167,10 @@ impl<'e> PreparedNode<'e> {
         if lost {
             let mut fresh = Self::prepare(engine, self.node())?;
             fresh.upgrade.tried_live = self.upgrade.tried_live;
+            if let (false, Some(why)) = (self.upgrade.script.is_live(), &self.upgrade.script.chosen)
+            {
+                fresh.upgrade.suspend_after_all(why.clone());
+            }
             let same = fresh.upgrade.content() == self.upgrade.content();
             return match same && !fresh.upgrade.is_refused() {
                 true => Ok(Some(Self {

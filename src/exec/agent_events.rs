@@ -8,6 +8,7 @@
 use std::time::{Duration, Instant};
 
 use super::agent_monitor::Watch;
+use super::agent_reason::unfit_lines;
 use super::event::{BusyProcess, EventKind, NodeState, StepKind};
 use super::old_code;
 use super::steps::Step;
@@ -15,7 +16,11 @@ use crate::diag::{Code, Diagnostic};
 use crate::node::agent::protocol::{
     AgentEvent, Child, FailedChild, ModuleProcess, Reason, StepRef, StepResult, WentLive,
 };
+use crate::script::live::AFTER_ALL;
 use crate::term::{Atom, Pid, Term};
+
+/// How many of those that keep a window from being live are named.
+const UNFIT_NAMED: usize = 3;
 
 impl Watch<'_, '_> {
     /// One event of the agent; the state when it was the last.
@@ -103,6 +108,18 @@ impl Watch<'_, '_> {
                     });
                 }
             }
+            AgentEvent::UndoStarted {
+                why: Reason::LiveUnfit { unfit },
+            } if self.may_suspend && !self.outcome.touched => {
+                self.called_off = true;
+                let mut text = AFTER_ALL.to_owned();
+                for (at, line) in unfit_lines(&unfit, UNFIT_NAMED).enumerate() {
+                    text += if at == 0 { ": " } else { "; " };
+                    text += &line;
+                }
+                self.tell(EventKind::Log { warn: false, text });
+            }
+            AgentEvent::UndoFinished { .. } if self.called_off => {}
             AgentEvent::UndoStarted { why } => {
                 let conversion = matches!(why, Reason::ConversionFailed { .. });
                 // The last look at the clock is the first thing that the step of the switch does.

@@ -145,6 +145,10 @@ pub(super) struct Watch<'a, 'b> {
     pub(super) touched_before: bool,
     /// Whether a live window is open: until it is closed, the run can be called off.
     pub(super) live: bool,
+    /// Whether processes are suspended after all when a live window cannot be opened.
+    pub(super) may_suspend: bool,
+    /// Whether it could not: nothing was touched, and that is said.
+    pub(super) called_off: bool,
     /// The last answer to a hook.
     answered: Option<(u32, bool)>,
     /// Whether closed windows are gone through backwards: that counts for nothing.
@@ -193,6 +197,8 @@ impl<'a, 'b> Watch<'a, 'b> {
             hook_failed: None,
             touched_before: false,
             live: false,
+            may_suspend: false,
+            called_off: false,
             answered: None,
             turned: false,
             turned_at: None,

@@ -234,15 +234,20 @@ fn not_suspended(processes: &[Process]) -> Diagnostic {
 /// E425: each module or process, and what it needs.
 fn live_unfit(title: &str, unfit: &[UnfitProcess]) -> Diagnostic {
     let mut diagnostic = Diagnostic::new(Code::E425, title);
-    for one in unfit.iter().take(NAMED) {
+    diagnostic.notes.extend(unfit_lines(unfit, NAMED));
+    diagnostic.help("suspend them for a short time: `window single.`")
+}
+
+/// What cannot go live, a line each.
+pub(super) fn unfit_lines(unfit: &[UnfitProcess], most: usize) -> impl Iterator<Item = String> {
+    unfit.iter().take(most).map(|one| {
         let module = Term::Atom(one.module.clone());
         let why = &one.why;
-        diagnostic = diagnostic.note(match &one.pid {
+        match &one.pid {
             Some(pid) => format!("`{module}`: {}: {why}", pid.encode()),
             None => format!("`{module}`: {why}"),
-        });
-    }
-    diagnostic.help("suspend them for a short time: `window single.`")
+        }
+    })
 }
 
 /// E602: what was compared is not what the run has found.

@@ -13,13 +13,12 @@ use super::event::{Event, EventKind, NodeState};
 use super::interrupt::Interrupt;
 use super::job::{self, Back, Persist};
 use super::plan_checks::Checks;
-use super::rollback_steps;
-use super::steps;
+use super::steps::{self, Step};
 use super::together::{TogetherNode, Verdict};
 use crate::diag::{Code, Diagnostic};
 use crate::facts::change::ChangeSet;
 use crate::facts::compare::restart::Restart;
-use crate::node::agent::protocol::Reason;
+use crate::node::agent::{self, protocol::Reason};
 use crate::node::{Mailbox, Session};
 use crate::plan::{Plan, RollbackPolicy, When};
 use crate::rules::node_view::NodeView;
@@ -62,6 +61,9 @@ pub struct RunRequest<'a> {
     pub predicted: Option<Duration>,
     /// The node's place in the group with which it switches.
     pub together: Option<TogetherNode<'a>>,
+    /// What is done when the node shows that the live window of the script cannot be opened, where the plan leaves that
+    /// to updo: what is decided, and the instructions.
+    pub instead: Option<(Ruleset, Script)>,
 }
 
 /// Runs an upgrade. Every event goes to `sink`, in order.
@@ -74,8 +76,11 @@ pub fn upgrade(what: &RunRequest<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
     let mut watch = Watch::new(what.session, what.run, what.interrupt, &explain, sink);
     watch.predicted = what.predicted;
     watch.together = what.together;
+    watch.may_suspend = what.instead.is_some();
     let mut run = Run {
         what,
+        rules: what.rules,
+        script: what.script,
         checks: Checks::new(
             CheckContext::new(what.plan, what.session, what.view),
             watch,
@@ -103,6 +108,9 @@ pub fn upgrade(what: &RunRequest<'_>, sink: &mut dyn FnMut(&Event)) -> Outcome {
 
 struct Run<'a, 'b> {
     what: &'a RunRequest<'a>,
+    /// What is decided, and the instructions: those of the request, or what is done instead.
+    rules: &'a Ruleset,
+    script: &'a Script,
     checks: Checks<'a, 'b>,
 }
 
@@ -110,31 +118,8 @@ impl Run<'_, '_> {
     /// The part in the node's hands.
     fn transaction(&mut self) {
         let what = self.what;
-        let steps = steps::soaked(what.script, what.rules, what.plan.soak);
-        let barriers = what.together.map(|node| node.barriers());
-        let steps = steps::with_barriers(steps, barriers);
         let mailbox = what.session.mailbox();
-        let terms = job::Terms {
-            run: what.run,
-            owner: what.owner,
-            watcher: (!what.detach).then(|| mailbox.pid()),
-            deadline: what.plan.deadline,
-            budget: what.plan.budget,
-            pause: what.plan.budget.filter(|_| what.plan.budget_said),
-            persist: self.persist(),
-            also: what.also.clone(),
-            restart: what.restart,
-            together: what.together.map(|node| node.term(&steps)),
-        };
-        let ways =
-            rollback_steps::per_step(what.view.changes, what.rules, what.script, steps.len() + 1);
-        let in_window = waiting::act_in_their_window(what.view.changes, what.rules, what.script);
-        let (changes, rules) = (what.view.changes, what.rules);
-        let job = job::job(&terms, changes, rules, &steps, &ways, &in_window);
-        let steps: Vec<_> = steps
-            .into_iter()
-            .chain(ways.into_iter().flatten().flatten())
-            .collect();
+        let (job, steps) = self.job(&mailbox, 1);
         let watch = &mut self.checks.watch;
         if let Some(Err(off)) = what.together.map(|node| node.begin(what.session, &steps)) {
             return watch.fail(off);
@@ -154,7 +139,15 @@ impl Run<'_, '_> {
             .plan
             .deadline
             .and_then(|deadline| Instant::now().checked_add(deadline));
-        let ended = self.checks.until_finished(&mailbox, &steps);
+        let mut ended = self.checks.until_finished(&mailbox, &steps);
+        if let Some((rules, script)) = what.instead.as_ref().filter(|_| self.suspends(ended)) {
+            (self.rules, self.script) = (rules, script);
+            let (job, steps) = self.job(&mailbox, steps.len() + 1);
+            ended = match agent::run(what.session, job) {
+                Ok(()) => self.checks.until_finished(&mailbox, &steps),
+                Err(why) => self.checks.watch.unattended(&why.to_string()),
+            };
+        }
         self.checks.watch.outcome.state = ended;
         if ended != NodeState::New {
             self.left();
@@ -214,6 +207,40 @@ impl Run<'_, '_> {
         }
     }
 
+    /// Whether processes are suspended after all, because the live window could not be opened: nothing was touched.
+    fn suspends(&mut self, ended: NodeState) -> bool {
+        let called_off = std::mem::take(&mut self.checks.watch.called_off);
+        called_off && ended == NodeState::Old && self.checks.watch.interrupt.count() == 0
+    }
+
+    /// The job, and all steps that the node may speak of; numbered from `first`.
+    fn job(&self, mailbox: &Mailbox, first: usize) -> (Term, Vec<Step>) {
+        let what = self.what;
+        let (changes, rules, script) = (what.view.changes, self.rules, self.script);
+        let barriers = what.together.map(|node| node.barriers());
+        let steps = steps::soaked(script, rules, what.plan.soak);
+        let steps = steps::with_barriers(steps, barriers);
+        let (steps, ways) = steps::with_ways_back(changes, rules, script, steps, first);
+        let terms = job::Terms {
+            run: what.run,
+            owner: what.owner,
+            watcher: (!what.detach).then(|| mailbox.pid()),
+            deadline: what.plan.deadline,
+            budget: what.plan.budget,
+            pause: what.plan.budget.filter(|_| what.plan.budget_said),
+            persist: self.persist(),
+            also: what.also.clone(),
+            restart: what.restart,
+            together: what.together.map(|node| node.term(&steps)),
+        };
+        let in_window = waiting::act_in_their_window(changes, rules, script);
+        let job = job::job(&terms, changes, rules, &steps, &ways, &in_window);
+        let steps = steps
+            .into_iter()
+            .chain(ways.into_iter().flatten().flatten());
+        (job, steps.collect())
+    }
+
     /// A node that is left alone may write its beams when there is nothing else to be content with.
     fn persist(&self) -> Persist {
         let plan = self.what.plan;
@@ -231,15 +258,15 @@ impl Run<'_, '_> {
     fn go_back(&mut self, mailbox: &Mailbox) {
         let what = self.what;
         let changes: &ChangeSet = what.view.changes;
-        let one_way = what
+        let one_way = self
             .rules
             .modules
             .values()
             .any(|r| matches!(r.change.value, Change::Convert { .. }));
         let back = if one_way {
             Err("`{convert, F}` cannot be reversed".to_owned())
-        } else if changes.undo_is_exact(what.rules.modules.keys()) {
-            Ok(job::rollback_job(changes, what.rules, what.script)
+        } else if changes.undo_is_exact(self.rules.modules.keys()) {
+            Ok(job::rollback_job(changes, self.rules, self.script)
                 .persisting(what.plan.persist)
                 .within(what.plan.budget))
             .map(|back| match what.together {
@@ -251,7 +278,7 @@ impl Run<'_, '_> {
                 None => back,
             })
         } else {
-            let found = what.rules.modules.keys().filter(|module| {
+            let found = self.rules.modules.keys().filter(|module| {
                 let changed = changes.modules.get(*module);
                 changed.is_some_and(|changed| changed.loaded.is_some() && changed.old.is_none())
             });

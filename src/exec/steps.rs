@@ -309,13 +309,32 @@ pub fn with_barriers(steps: Vec<Step>, barriers: Option<Barriers>) -> Vec<Step> 
     }
 }
 
-/// The steps of a run and of the ways back through its windows: all that the agent may tell about.
-pub fn every(changes: &ChangeSet, rules: &Ruleset, script: &Script, steps: Vec<Step>) -> Vec<Step> {
-    let ways = rollback_steps::per_step(changes, rules, script, steps.len() + 1);
+/// The steps of a run and of the ways back through its windows: all that the agent may tell about; numbered from `first`.
+pub fn every(
+    changes: &ChangeSet,
+    rules: &Ruleset,
+    script: &Script,
+    steps: Vec<Step>,
+    first: usize,
+) -> Vec<Step> {
+    let (steps, ways) = with_ways_back(changes, rules, script, steps, first);
     steps
         .into_iter()
         .chain(ways.into_iter().flatten().flatten())
         .collect()
+}
+
+/// The steps of a run, and those of the ways back through its windows; numbered from `first`.
+pub(super) fn with_ways_back(
+    changes: &ChangeSet,
+    rules: &Ruleset,
+    script: &Script,
+    mut steps: Vec<Step>,
+    first: usize,
+) -> (Vec<Step>, Vec<Option<Vec<Step>>>) {
+    number(&mut steps, first);
+    let ways = rollback_steps::per_step(changes, rules, script, first + steps.len());
+    (steps, ways)
 }
 
 /// The steps of a script window by window, the last window first, without calls, hooks and children: those are

@@ -144,7 +144,7 @@ fn hidden(graph: &mut Graph, changes: &ChangeSet, module: &Module, new: &BeamFac
 }
 
 /// Which module registers a name.
-fn name_owners(changes: &ChangeSet) -> BTreeMap<Atom, Module> {
+pub(crate) fn name_owners(changes: &ChangeSet) -> BTreeMap<Atom, Module> {
     let mut owners = BTreeMap::new();
     for (module, changed) in &changes.modules {
         let Some(new) = &changed.new else { continue };
@@ -177,7 +177,7 @@ fn sends(graph: &mut Graph, owners: &BTreeMap<Atom, Module>, module: &Module, ne
 }
 
 /// Whether a literal that looks like a function is one: the module exports it, before or after.
-fn is_function(changes: &ChangeSet, seen: &HiddenRef) -> bool {
+pub(crate) fn is_function(changes: &ChangeSet, seen: &HiddenRef) -> bool {
     let (Some(other), Some((name, arity))) = (changes.modules.get(&seen.module), &seen.function)
     else {
         return false;

@@ -286,7 +286,6 @@ pub enum ExecutionEngine {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum WindowPolicy {
     /// Everything at one instant.
-    #[default]
     Single,
     /// One for each set of modules that must change together.
     Minimal,
@@ -296,7 +295,9 @@ pub enum WindowPolicy {
     Own,
     /// No process is suspended: each converts its state when it first comes by a callback.
     Live,
-    /// [`WindowPolicy::Live`] where everything can go live and was rehearsed, else [`WindowPolicy::Single`].
+    /// [`WindowPolicy::Live`] where nothing of what [`WindowPolicy::Single`] promises is lost by it and a rehearsal has
+    /// proven that, else that.
+    #[default]
     Auto,
 }
 
@@ -389,6 +390,8 @@ pub struct Plan {
     pub warn_unused_everywhere: bool,
     /// `window`; with `engine release_handler` always `otp`.
     pub windows: WindowPolicy,
+    /// Whether the plan says so itself.
+    pub windows_said: bool,
     /// `engine`: what carries the script out.
     pub engine: ExecutionEngine,
 }

@@ -73,6 +73,7 @@ pub(super) fn resolve(
         rollouts: Vec::new(),
         warn_unused_everywhere: false,
         windows: WindowPolicy::default(),
+        windows_said: false,
         engine: ExecutionEngine::default(),
     };
     let nothing = Functions::new();
@@ -271,6 +272,7 @@ impl Resolver<'_> {
             }
             StatementKind::Window(word) => {
                 self.once("window", span);
+                self.plan.windows_said = true;
                 match word.value.as_str() {
                     "single" => self.plan.windows = WindowPolicy::Single,
                     "minimal" => self.plan.windows = WindowPolicy::Minimal,
@@ -283,6 +285,7 @@ impl Resolver<'_> {
             StatementKind::OwnWindows { windows, tail } => {
                 self.once("window", span);
                 self.plan.windows = WindowPolicy::Own;
+                self.plan.windows_said = true;
                 for window in windows {
                     match is_rest(window) {
                         true => self.once("rest", window.span),

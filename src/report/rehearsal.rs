@@ -16,6 +16,8 @@ use crate::exec::rehearsal::{FailedState, Tried};
 use crate::name::{Module, NodeName};
 use crate::rules::children_found::ChildrenFound;
 use crate::rules::states::{Fit, Seen};
+use crate::script::live::{MANY, lines};
+use crate::script::lower::Script;
 use crate::state::rehearsals::Figures;
 
 /// How many failures and shapes of one module are named.
@@ -42,6 +44,10 @@ pub struct RehearsalInput<'a> {
     pub held: &'a [Diagnostic],
     /// Children of supervisors that differ from what the new versions specify.
     pub children: &'a [ChildrenFound],
+    /// What would be run.
+    pub script: &'a Script,
+    /// How many processes it would suspend.
+    pub suspended: usize,
     /// For how long processes would be suspended.
     pub pause: Option<Pause>,
     /// Whether every module is shown, however many there are.
@@ -123,6 +129,14 @@ pub fn text(shown: &RehearsalInput<'_>, style: Style) -> String {
     }
     if let Some(pause) = shown.pause {
         let _ = writeln!(out, "\n  processes would be suspended for {}", about(pause));
+    }
+    if shown.script.is_live() && shown.suspended == 0 {
+        out += "\n  no process would be suspended: each converts its state by itself\n";
+    }
+    let not_live = shown.script.chosen.as_deref().unwrap_or_default();
+    let not_live = lines(not_live).filter(|_| shown.suspended >= MANY);
+    for why in not_live.take(NAMED) {
+        let _ = writeln!(out, "  not live: {why}");
     }
     if shown.tried.is_empty() && shown.untried.is_empty() {
         out += "  no state is converted by this upgrade\n";
@@ -542,6 +556,8 @@ pub fn json(shown: &RehearsalInput<'_>) -> Value {
         "title": shown.title,
         "converted": shown.sum(|t| if t.kept { 0 } else { t.converted }),
         "failed": shown.sum(|t| t.failed),
+        "window": shown.script.kind.to_string(),
+        "window_auto": shown.script.chosen.as_deref().map(|why| lines(why).collect::<Vec<_>>()),
         "predicted_ms": shown.pause.map(|pause| super::json::ms(pause.whole)),
         "modules": tried.collect::<Vec<_>>(),
         "untried": untried.collect::<Vec<_>>(),

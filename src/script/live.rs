@@ -11,10 +11,12 @@ use super::instruction::Instruction;
 use super::lower::{Executor, Script, suspended, switched};
 use super::precompute::{Beside, conversion};
 use crate::diag::{Code, Diagnostic};
+use crate::facts::beam::Evidence;
 use crate::facts::change::{Beam, ChangeSet};
+use crate::graph::build::{is_function, name_owners};
 use crate::name::Module;
 use crate::rules::{Change, Class, Ruleset, StateForm};
-use crate::term::Term;
+use crate::term::{Atom, Term};
 use crate::twin::Converters;
 use crate::twin::conversion::Kind;
 use crate::twin::shim::{ShimFor, shim};
@@ -173,6 +175,78 @@ pub fn live(changes: &ChangeSet, rules: &Ruleset, script: &Script) -> Result<Liv
         true => Ok(live),
         false => Err(unfit),
     }
+}
+
+/// Said when processes are suspended that would have gone live.
+pub const AFTER_ALL: &str = "window auto, so single after all";
+
+/// From how many processes on `window auto` keeps them from being suspended: fewer stand still for about 5 ms.
+pub const MANY: usize = 100;
+
+/// Why an upgrade that could go live is one window with suspended processes where the plan leaves that to updo: because
+/// something of what such a window promises would be lost. Empty where nothing is.
+pub(super) fn loses(changes: &ChangeSet, rules: &Ruleset, high: &[HighStep]) -> Vec<Unfit> {
+    let serve = high
+        .iter()
+        .filter(|step| matches!(step.instruction, Instruction::Update { .. }));
+    let owners = name_owners(changes);
+    let lost = serve.filter_map(|step| {
+        let why = sees_both(changes, rules, &owners, &step.module)?;
+        Some(of(&step.module, &why))
+    });
+    lost.collect()
+}
+
+/// `window auto` where too few processes would be suspended for it to matter.
+pub(super) fn few(processes: usize) -> Unfit {
+    let plural = if processes == 1 { "" } else { "es" };
+    whole(&format!(
+        "{processes} process{plural}: fewer than {MANY} are suspended for a few milliseconds"
+    ))
+}
+
+/// Where a callback of the old version that is under way at the switch goes on in the new version of something: with all
+/// processes suspended none is under way.
+fn sees_both(
+    changes: &ChangeSet,
+    rules: &Ruleset,
+    owners: &BTreeMap<Atom, Module>,
+    module: &Module,
+) -> Option<String> {
+    let old = changes.modules.get(module)?.old_facts()?;
+    let changes_too = |other: &Module| {
+        let known = changes.modules.get(other);
+        rules.modules.contains_key(other) && known.is_some_and(|one| one.loaded.is_some())
+    };
+    let mut calls = old.imports.iter();
+    if let Some(called) =
+        calls.find(|called| changes_too(&called.module) && &*called.function != "module_info")
+    {
+        let what = match called.module == *module {
+            true => {
+                let (name, arity) = (&called.function, called.arity);
+                format!("it calls its own `{name}/{arity}` by the module's name")
+            }
+            false => format!("it calls `{called}`, which changes as well"),
+        };
+        return Some(format!(
+            "{what}: a callback under way would see both versions"
+        ));
+    }
+    let other = |one: &&Module| *one != module && changes_too(one);
+    let named = old.code.hidden.iter().filter(|seen| match seen.evidence {
+        Evidence::ExternalFun | Evidence::StartCall => true,
+        Evidence::MfaLiteral => is_function(changes, seen),
+        // A name that may be anything: the tag of a struct, most often.
+        Evidence::AtomInCode | Evidence::AtomInLiteral => false,
+    });
+    let named = named.map(|seen| &seen.module);
+    let sent = old.code.sends_to.iter();
+    let sent = sent.filter_map(|(name, _)| owners.get(name));
+    let found = named.chain(sent).find(other)?;
+    Some(format!(
+        "it starts, calls or sends to `{found}`, which changes as well: a callback under way would see both versions"
+    ))
 }
 
 /// The refusal.

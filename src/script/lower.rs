@@ -1,6 +1,6 @@
 //! From high-level to low-level instructions, in the windows that the plan wants.
 //!
-//! A window is what lies between suspending and resuming. A single one (the default): all servers concerned are
+//! A window is what lies between suspending and resuming. A single one: all servers concerned are
 //! suspended (callers first), *all* modules are switched at one instant, states are converted (as the
 //! application boots: module `boot`), all are resumed (dependencies first). A cycle costs nothing, no
 //! process ever sees a mix, and going back is exact, because no process has run in between. Modules that go are
@@ -14,7 +14,7 @@ use super::Why;
 use super::boot::BootOrder;
 use super::high::HighStep;
 use super::instruction::{Direction, Instruction};
-use super::live::{Apart, Unfit, apart};
+use super::live::{Apart, MANY, Unfit, apart, few, loses};
 use super::otp;
 use crate::diag::Result;
 use crate::facts::change::ChangeSet;
@@ -230,15 +230,23 @@ pub fn lower(
             });
         }
         WindowPolicy::Auto => {
-            let Apart { held, why, .. } = apart(changes, rules, &high);
-            let kind = match held.is_empty() {
+            let script = single(changes, rules, high);
+            let why = match processes(changes, rules, &script) {
+                0 => Vec::new(),
+                number if number < MANY => vec![few(number)],
+                _ => match apart(changes, rules, &script.high) {
+                    Apart { held, why, .. } if !held.is_empty() => why,
+                    _ => loses(changes, rules, &script.high),
+                },
+            };
+            let kind = match why.is_empty() && processes(changes, rules, &script) > 0 {
                 true => WindowPolicy::Live,
                 false => WindowPolicy::Single,
             };
             return Ok(Script {
                 kind,
                 chosen: Some(why),
-                ..single(changes, rules, high)
+                ..script
             });
         }
         WindowPolicy::Minimal => several(changes, rules, &mut high, &rules.graph.sets()),

@@ -54,6 +54,8 @@ pub struct Harbour {
     pub manual: bool,
     /// One window, or one for each set of modules.
     pub single: bool,
+    /// The window that is asked for in place of these: `live` or `auto`.
+    pub other: Option<String>,
     /// Whether old code is in use so long that going back may have to give up.
     pub may_stay: bool,
     /// The plan.
@@ -68,6 +70,9 @@ impl Harbour {
     pub fn new(dice: &mut Dice) -> Self {
         let mut changed: Vec<&'static str> =
             MODULES.into_iter().filter(|_| dice.chance(65)).collect();
+        // A seed is the same upgrade with each window; a plain loop that never leaves its version keeps any from being live.
+        let other = std::env::var("UPDO_WINDOW").ok();
+        changed.retain(|module| other.is_none() || *module != "harbour_lamp");
         // Something is converted in every one of them.
         if !changed.contains(&"harbour_crane") {
             changed.insert(0, "harbour_crane");
@@ -131,16 +136,22 @@ impl Harbour {
         };
         let renew = dice.chance(15);
         let single = dice.chance(75);
+        let single = single && other.is_none();
         let manual = dice.chance(20);
         let two = tempfile::tempdir().expect("a temporary folder");
         for module in &changed {
             let beam = format!("{module}.beam");
             fs::copy(harbour().two.join(&beam), two.path().join(&beam)).expect("a beam");
         }
-        let plan = plan(two.path().to_owned(), dice, course, single, manual);
+        let window = match (&other, single) {
+            (Some(other), _) => other.as_str(),
+            (None, true) => "single",
+            (None, false) => "minimal",
+        };
+        let plan = plan(two.path().to_owned(), dice, course, window, manual);
         let turn = format!("{{{slow},{victim}}}");
         let about = format!(
-            "{wanted} {load} turn {turn} renew {renew} {course:?} single {single} manual {manual} of {changed:?}"
+            "{wanted} {load} turn {turn} renew {renew} {course:?} window {window} manual {manual} of {changed:?}"
         );
         Self {
             wanted,
@@ -151,6 +162,7 @@ impl Harbour {
             course,
             manual,
             single,
+            other,
             may_stay: renew || (inflight > 0 && inside > 900),
             plan,
             about,
@@ -172,8 +184,9 @@ fn number(dice: &mut Dice, from: &[usize]) -> usize {
     from[dice.below(from.len())]
 }
 
-fn plan(two: PathBuf, dice: &mut Dice, course: Course, single: bool, manual: bool) -> String {
-    let window = if single { "single" } else { "minimal" };
+fn plan(two: PathBuf, dice: &mut Dice, course: Course, window: &str, manual: bool) -> String {
+    // A hook before the load needs suspended processes: there would be nothing else to see.
+    let hooks = !matches!(window, "live" | "auto");
     let policy = if manual { "manual" } else { "automatic" };
     let mut text = format!(
         "plan \"Harbour 2\".\ncode push [{two:?}] #{{earlier => true}}.\nold from {:?}.\nwindow {window}.\nrollback {policy}.\ndeadline 40s.\n",
@@ -189,7 +202,7 @@ fn plan(two: PathBuf, dice: &mut Dice, course: Course, single: bool, manual: boo
             "verify \"never\" #{within => 200ms, every => 50ms} -> L = harbour_tide:level(), L > 7.\n",
         ),
         Course::After => text.push_str("after upgrade -> L = harbour_tide:level(), L > 7.\n"),
-        Course::Before => {
+        Course::Before if hooks => {
             text.push_str("before load harbour_crane -> L = harbour_tide:level(), L > 7.\n");
         }
         _ => {}
@@ -199,9 +212,11 @@ fn plan(two: PathBuf, dice: &mut Dice, course: Course, single: bool, manual: boo
     }
     if dice.chance(30) {
         let ms = number(dice, &[5, 60, 300]);
-        text.push_str(&format!(
-            "before load harbour_crane -> ok = timer:sleep({ms}).\n"
-        ));
+        if hooks {
+            text.push_str(&format!(
+                "before load harbour_crane -> ok = timer:sleep({ms}).\n"
+            ));
+        }
     }
     text
 }

@@ -98,7 +98,10 @@ impl Trial {
     /// Does it, on a node that [`deploy`] has made.
     pub fn on(&self, deployed: &Deployed) -> Report {
         let node = &deployed.node;
-        let desk = Desk::new();
+        let desk = match self.harbour.other {
+            Some(_) => Desk::rehearsing(),
+            None => Desk::new(),
+        };
         let app = &self.harbour;
         node.eval(&format!(
             "ok = harbour_check:reset({:?}), harbour_yard:open({}), harbour_yard:set(turn, {}), harbour_yard:set(renew, {})",
@@ -110,10 +113,13 @@ impl Trial {
         if self.backwards {
             let ran = updo(&desk, node, &args, None).wait();
             if ran.code != Some(0) {
+                // Nothing went live, so there is nothing to come back from.
+                let refused = app.other.is_some() && ran.stderr.contains("E425");
+                let problem = (!refused).then(|| "the run did not succeed".to_owned());
                 return self.report(
                     "no way up",
                     0,
-                    vec!["the run did not succeed".to_owned()],
+                    problem.into_iter().collect(),
                     ran.to_string(),
                 );
             }
@@ -444,7 +450,7 @@ impl Trial {
     fn by_itself(&self) -> Option<i32> {
         let app = &self.harbour;
         match app.course {
-            _ if app.may_stay => None,
+            _ if app.may_stay || app.other.is_some() => None,
             Course::Fine => Some(0),
             // One that dies in its conversion may have been ended by any process: it is reported, and no reason to go
             // back.
@@ -538,6 +544,9 @@ fn says(ran: &Ran, backwards: bool, problems: &mut Vec<String>) -> Said {
         // Another run is at work: what the node is then, that one says.
         Some(13) if begins(&["by this run: another run is active"]) => return Said::Nothing,
         Some(13) => (Said::Nothing, &[]),
+        // What no live window can be opened for, and what a rehearsal has shown to fail.
+        Some(1) if ran.stderr.contains("E425") => return origin,
+        Some(15) if line.contains("nothing was changed") => return origin,
         // Before anything was begun there is no run to speak of.
         Some(10..=12) if begins(words(if backwards { "not back" } else { "old" })) => {
             return origin;
@@ -550,7 +559,8 @@ fn says(ran: &Ran, backwards: bool, problems: &mut Vec<String>) -> Said {
         None => return Said::Nothing,
     };
     // What was found before a run has begun has no last line about one.
-    let early = matches!(ran.code, Some(14)) && !begins(&all[..]) && ran.stderr.contains("E6");
+    let early = matches!(ran.code, Some(14)) && !begins(&all[..]) && ran.stderr.contains("E6")
+        || matches!(ran.code, Some(10)) && line.contains("error[E508]");
     let fits = begins(wanted) || (wanted.is_empty() && !begins(&all[..]));
     if !early && !fits {
         problems.push(format!(

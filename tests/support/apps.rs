@@ -272,9 +272,11 @@ pub fn harbour() -> &'static Versions {
             &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/attack"),
             "erl",
         );
+        // With another window than one that suspends, conversions that such a window is for.
+        let live = std::env::var("UPDO_WINDOW").map_or(&[][..], |_| &["-DLIVE"][..]);
         Versions {
-            one: erlang("harbour", &all, &[], None),
-            two: erlang("harbour", &all, &["-DTWO"], None),
+            one: erlang("harbour", &all, live, None),
+            two: erlang("harbour", &all, &[&["-DTWO"], live].concat(), None),
         }
     })
 }

@@ -37,6 +37,7 @@ mod kinds;
 mod libraries;
 mod listed_children;
 mod live;
+mod live_auto;
 mod live_faults;
 mod live_held;
 mod live_mixed;

@@ -64,6 +64,7 @@
 %%   trier, rehearse_found         the process that tries conversions, those whose states it tries
 %%   twins_since                   when loading twins or taking them away has rested last
 %%   live_inside                   processes that were waited for in the version before
+%%   live_looked                   what was found a moment ago where no other window comes first
 %%   live_waiting                  processes that wait for the old version on the way back
 %%   latest                        when the run has to end (in the process that changes children)
 %%   loop_pattern                  the regular expression of `loops`, compiled

@@ -98,16 +98,23 @@ live_md5(Phase, M) ->
 %% Before anything is switched: what cannot go live
 
 live_fit(Id, Lives, Ms) ->
-    Found = live_looked(Id, Lives, Ms),
+    Found = case erase(live_looked) of
+        {Id, Seen} -> Seen;
+        _ -> live_looked(Id, Lives, Ms)
+    end,
     watch_survivors(Found, true),
     tell_survivors(resumed).
 
-%% What would refuse it is known before another window is opened.
+%% What would refuse it is known before another window is opened, and while nothing is under way.
+%% Where there is no other, that was a moment ago when it is opened.
 live_ahead(Steps) ->
     Suspends = [Id || {Id, {suspend, _}} <- Steps],
-    [live_looked(Id, [live_map(M) || M <- Convert], Ms)
-     || Suspends =/= [], {Id, {live, Convert, Ms}} <- Steps],
-    ok.
+    Seen = [{Id, live_looked(Id, [live_map(M) || M <- Convert], Ms)}
+            || {Id, {live, Convert, Ms}} <- Steps],
+    case Seen of
+        [One] when Suspends =:= [] -> put(live_looked, One);
+        _ -> ok
+    end.
 
 live_looked(Id, Lives, Ms) ->
     Compiled = case job(agent, none) of {module, _} -> true; _ -> Lives =:= [] end,
@@ -309,7 +316,9 @@ tell_live(Waiting, Left, {Id, N, _, Since, _}, Said) ->
 %% -------------------------------------------------------------------------------------------------
 %% The end of the transition
 
-%% The plain version in the place of the shim: when nothing executes the version before both.
+%% The plain version in the place of the shim: when nothing executes the version before both. A shim
+%% that may have made funs stays as old code, so that they go on working. Any other goes: the next
+%% upgrade, or the way back, would look through the states of all processes for funs of it.
 live_settle(Id, Lives, Ms, Counts) ->
     Foreign = [M || M <- Ms, Is <- [current_md5(M)], Is =/= live_md5(there, M),
                     Is =/= expected_md5(M)],
@@ -325,7 +334,10 @@ live_settle(Id, Lives, Ms, Counts) ->
     Counts1 = live_sweep(Id, Lives, there, Counts),
     Prepared = prepare_all([{M, F, B} || M <- Shims, #{file := F, new := B} <- [module_map(M)]]),
     case finish_loading(Prepared) of
-        ok -> log({set, live, {Id, settled, Ms}}), Counts1;
+        ok ->
+            log({set, live, {Id, settled, Ms}}),
+            [code:soft_purge(M) || #{name := M, funs := false} <- Lives, lists:member(M, Shims)],
+            Counts1;
         {error, What} -> fail({load_failed, What})
     end.
 

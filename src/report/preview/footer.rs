@@ -16,8 +16,8 @@ use crate::rules::effects::{self, Acts};
 use crate::rules::{Change, Ruleset};
 use crate::rules::{Origin, Purge};
 use crate::script::instruction::Instruction;
-use crate::script::live::lines;
-use crate::script::lower::{Executor, SuspendOrder, running, suspended, switched};
+use crate::script::live::{MANY, lines};
+use crate::script::lower::{Executor, SuspendOrder, processes, running, suspended, switched};
 use crate::script::waiting::act_in_their_window;
 use crate::term::Term;
 
@@ -52,8 +52,9 @@ pub(super) fn windows(out: &mut String, shown: &PreviewInput<'_>, style: Style, 
     };
     let changes = |module: &Module| shown.rules.modules.contains_key(module);
     let kind = match script.chosen {
-        Some(_) => format!("auto, so {}", script.kind),
-        None => script.kind.to_string(),
+        // What comes of that is said with the question.
+        Some(_) if script.is_live() => "live if the rehearsal proves it".to_owned(),
+        _ => script.kind.to_string(),
     };
     let windows = script.windows();
     if let Some(at) = script.live_window() {
@@ -114,6 +115,12 @@ pub(super) fn windows(out: &mut String, shown: &PreviewInput<'_>, style: Style, 
                 names(&modules, most, style)
             );
         }
+        if script.chosen.is_some() {
+            let _ = writeln!(
+                out,
+                "           otherwise single: they are suspended while all modules switch"
+            );
+        }
         return;
     }
     if matches!(script.kind, WindowPolicy::Single | WindowPolicy::Live) || windows.len() < 2 {
@@ -130,7 +137,11 @@ pub(super) fn windows(out: &mut String, shown: &PreviewInput<'_>, style: Style, 
         };
         let _ = writeln!(out, "  window   {kind}: {line}");
         let why = script.chosen.as_deref().unwrap_or_default();
+        // Of few processes it says something only to who has asked for it.
+        let asked =
+            shown.plan.windows_said || processes(shown.changes, shown.rules, script) >= MANY;
         let why: Vec<String> = lines(why)
+            .filter(|_| asked)
             .map(|why| format!("           not live: {why}"))
             .collect();
         some_lines(out, &why, most);
