@@ -229,7 +229,7 @@ fn the_nodes_of_a_file() {
     on(&desk, &near, "status")
         .run()
         .exits(10)
-        .says(&["E512", "it is no text"]);
+        .says(&["E512", "not UTF-8 at byte"]);
     std::fs::remove_file(desk.path().join("nodes.txt")).expect("it can be removed");
     on(&desk, &near, "status")
         .run()
@@ -239,7 +239,7 @@ fn the_nodes_of_a_file() {
     on(&desk, &near, "status")
         .run()
         .exits(10)
-        .says(&["E512", "it is no file"]);
+        .says(&["E512", "not a regular file"]);
 }
 
 #[test]
