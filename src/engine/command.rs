@@ -24,6 +24,9 @@ use crate::diag::safe;
 use crate::exec::Interrupt;
 use crate::plan::{CookieFrom, Plan};
 
+/// How long a signal may take from the terminal to updo's count of keys.
+const COUNTED: Duration = Duration::from_millis(200);
+
 /// How often a look is taken.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -191,9 +194,10 @@ pub(super) fn run(
     let end = match cut {
         // Without a cut it is over, and this does not wait.
         None => match child.wait() {
-            Ok(status) => match status.code() {
-                Some(code) => CommandEnd::Exit(code),
-                None => CommandEnd::Signal(status.signal().unwrap_or_default()),
+            Ok(status) => match (status.code(), status.signal().unwrap_or_default()) {
+                (Some(code), _) => CommandEnd::Exit(code),
+                (None, INT) if is_asked(interrupt, asked) => CommandEnd::Stopped,
+                (None, signal) => CommandEnd::Signal(signal),
             },
             Err(why) => CommandEnd::NotStarted(why.to_string()),
         },
@@ -217,6 +221,20 @@ pub(super) fn run(
         lines: last_lines(&[first, second].concat()),
         left: left.into_iter().map(Pid::as_raw_pid).collect(),
     }
+}
+
+/// The signal of Ctrl-C, as a status has it.
+const INT: i32 = libc::SIGINT;
+
+/// Whether the end was asked for, or is at this moment. A terminal sends the signal of Ctrl-C to updo's own group of
+/// processes, and a command is in that one for an instant before it has its own: it may end before updo has counted
+/// the key.
+fn is_asked(interrupt: &Interrupt, asked: u32) -> bool {
+    let since = Instant::now();
+    while interrupt.count() <= asked && since.elapsed() < COUNTED {
+        thread::sleep(LOOK);
+    }
+    interrupt.count() > asked
 }
 
 /// Those that cannot be killed. One that was is there for as long as the kernel needs to take it away, and one that had
@@ -496,5 +514,22 @@ mod tests {
         assert!(matches!(run.end, CommandEnd::Stopped), "{run:?}");
         assert!(run.took < Duration::from_secs(5), "{run:?}");
         thread.join().expect("it presses");
+    }
+
+    /// A command that Ctrl-C has met in the instant before it had a group of its own was stopped by the user.
+    #[test]
+    fn a_key_that_the_command_gets_too_is_the_users() {
+        let interrupt = Interrupt::default();
+        let pressed = interrupt.clone();
+        let key = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(60));
+            pressed.press();
+        });
+        let run = ran("kill -INT $$", 60_000, &interrupt);
+        key.join().expect("it ends");
+        assert!(matches!(run.end, CommandEnd::Stopped));
+        // No key was pressed: the command has sent that to itself.
+        let run = ran("kill -INT $$", 60_000, &interrupt);
+        assert!(matches!(run.end, CommandEnd::Signal(2)));
     }
 }
