@@ -3,7 +3,7 @@
 -module(purge_tests).
 -compile([export_all, nowarn_export_all]).
 -import(agent_tests, [compile/1, load/1, module/2, job/2, job/3, run/1, upgrade/1, settle/0, is_now/1, plain/2, server/2,
-                      server/3, start/2, ask/1, window/2, clean/0]).
+                      server/3, start/2, ask/1, window/2, clean/0, wait/2]).
 
 tests() ->
     [deferred, purged_after, undo_waits, undo_ends_as_said, undo_stays, undo_stays_for_callers, back_after_it_stayed, back_waits,
@@ -47,7 +47,12 @@ many_in_use() ->
     Spaced = spawn('t mu', wait, []),
     Other = spawn('t_m\x{fc}', wait, []),
     Big = spawn(fun() -> t_mu_2:big([{N, <<"terms">>} || N <- lists:seq(1, 200000)]) end),
-    timer:sleep(50),
+    %% On a loaded machine a process takes its time to come there.
+    [wait(fun() -> {current_function, {M, F, A}} =:= process_info(P, current_function) end, {not_in, M})
+     || {P, {M, F, A}} <- [{Deep, {t_mu_11, deep, 2}}, {Deeper, {t_mu_1, deep, 2}}, {Plain, {'Elixir.T.Mu', wait, 0}},
+                           {Spaced, {'t mu', wait, 0}}, {Other, {'t_m\x{fc}', wait, 0}}, {Big, {t_mu_2, big, 1}}]],
+    %% And to the end of its recursion.
+    wait(fun() -> lists:all(fun(P) -> {status, waiting} =:= process_info(P, status) end, [Deep, Deeper, Big]) end, busy),
     [{_, Small}, {_, Large}] = [process_info(P, total_heap_size) || P <- [Deep, Deeper]],
     {true, true} = {Small < 600, Large > 700},
     [load(One) || One <- V2],
